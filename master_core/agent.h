@@ -1,0 +1,130 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * The agent: which pages this node's guest may read or write now.
+ *
+ * A page is invalid (no entry), shared, exclusive (mapped read-only, so known
+ * clean), modified (mapped writable), or on its way: FILL (a grant is awaited
+ * and no copy is held), UPGRADE (a read copy is held), WRITEBACK (write access
+ * taken away, the bytes on their way home), ERROR (nobody can supply it).
+ */
+#ifndef GIANTVM_AGENT_H
+#define GIANTVM_AGENT_H
+
+#include "node.h"
+#include "prefetch.h"
+
+enum gvm_page_state {
+	PAGE_FILL,
+	PAGE_SHARED,
+	PAGE_EXCLUSIVE,
+	PAGE_MODIFIED,
+	PAGE_UPGRADE,
+	PAGE_WRITEBACK,
+	PAGE_ERROR,
+};
+
+/* Entry flags. */
+#define AP_WAIT_READ  0x01 /* somebody waits to read, */
+#define AP_WAIT_WRITE 0x02 /* to write */
+#define AP_PREFETCH   0x04 /* asked for ahead of need */
+#define AP_AHEAD_RW   0x08 /* prefetched by a writing stream */
+#define AP_MARKER     0x10 /* stays unmapped: its fault keeps the stream going */
+#define AP_MAPPING    0x20 /* page_map is under way */
+#define AP_DROP	      0x40 /* write-back: drop it when it is home */
+#define AP_DEFERRED   0x80 /* on the deferred list: waits for room in budget or request ring */
+
+#define AP_WAIT (AP_WAIT_READ | AP_WAIT_WRITE)
+
+struct gvm_page {
+	u64 page;
+	u64 mapped_at, req_id;
+	u64 grant_req;	/* what the acknowledgement of the grant says: req_id, */
+	u32 grant_aux;	/* handle, */
+	u32 grant_home; /* home; GVM_NO_NODE: nothing to acknowledge */
+	u32 version;
+	u32 hash_next, prev, next;	  /* indexes, 0: none. List: oldest first, or deferred */
+	u8 state, flags, urgent, counted; /* counted: on the resident list */
+};
+
+struct gvm_ack {
+	u64 req_id;
+	u32 target;
+	u8 body[GVM_PAGE_BODY];
+};
+#define GVM_ACKS_MAX 32
+
+struct gvm_list {
+	u32 head, tail, count;
+};
+
+/* A recalled page on its way home: its only bytes, until the home has them. */
+struct gvm_return {
+	struct gvm_return *next;
+	u64 page, req_id;
+	u8 *data; /* NULL: all zero */
+};
+
+struct gvm_agent {
+	gvm_lock_t lock;
+	bool attached;
+	u32 vm_id;
+	u64 ram_pages;
+	struct gvm_route route;
+	struct gvm_page *pool;
+	u32 pool_size, pool_used, free_list, *buckets, bucket_mask;
+	struct gvm_list resident, deferred;
+	u64 reserve; /* room that eviction keeps free; resident.count never exceeds the budget */
+	struct gvm_return *returns;
+	u32 writebacks;
+	struct gvm_prefetch prefetch;
+	struct gvm_ack acks[GVM_ACKS_MAX];
+	u32 nacks;
+	u64 acks_due;
+};
+
+int gvm_agent_create(struct gvm_node *n);
+void gvm_agent_destroy(struct gvm_node *n);
+/* A MEM_ACK nobody waits for: a grant has to be refused or acknowledged again. */
+void gvm_agent_stray_grant(struct gvm_node *n, const struct gvm_header *h,
+			   const struct gvm_page_body *b);
+void gvm_agent_update(struct gvm_node *n, const struct gvm_header *h,
+		      const struct gvm_page_body *b);
+u64 gvm_agent_tick(struct gvm_node *n, u64 now);
+void gvm_agent_flush_acks(struct gvm_node *n);
+
+/* agent_table.c; the caller holds the lock. */
+struct gvm_page *gvm_page_find(struct gvm_agent *a, u64 page);
+struct gvm_page *gvm_page_new(struct gvm_agent *a, u64 page);
+void gvm_page_free(struct gvm_agent *a, struct gvm_page *p);
+void gvm_list_add(struct gvm_agent *a, struct gvm_list *l, struct gvm_page *p);
+void gvm_list_del(struct gvm_agent *a, struct gvm_list *l, struct gvm_page *p);
+
+/* Oldest first; index 0 ends it. */
+static inline struct gvm_page *gvm_list_at(struct gvm_agent *a, u32 index)
+{
+	return index ? &a->pool[index] : NULL;
+}
+
+/* The rest is for the agent's own files; the caller holds the lock. */
+
+/* agent.c */
+void gvm_page_map(struct gvm_node *n, struct gvm_page *p, enum gvm_prot prot, bool zero);
+/* Asks the home for a page in FILL or UPGRADE, or puts it off until there is room. */
+void gvm_page_request(struct gvm_node *n, struct gvm_page *p);
+/* The page is held no more and nobody waits for it. */
+void gvm_page_forget(struct gvm_node *n, struct gvm_page *p);
+/* Tells the backend; who waits goes on waiting. */
+void gvm_page_fail(struct gvm_node *n, struct gvm_page *p, int status);
+u32 gvm_page_home(struct gvm_node *n, u64 page);
+void gvm_agent_run_deferred(struct gvm_node *n);
+
+/* evict.c */
+void gvm_agent_make_room(struct gvm_node *n);
+/* Takes write access from modified pages and sends their bytes home. */
+void gvm_agent_write_back(struct gvm_node *n, struct gvm_page **pages, u32 count, bool drop);
+
+/* recall.c */
+void gvm_agent_free_returns(struct gvm_node *n);
+bool gvm_bytes_are_zero(const u8 *data);
+
+#endif

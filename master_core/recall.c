@@ -1,0 +1,208 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * The home takes a page back: invalidation, or downgrade to a read copy. Bytes
+ * that are newer than the home's travel as a request of our own, so they are
+ * sent until the home says it has them.
+ */
+#include "agent.h"
+#include "rpc.h"
+
+static struct gvm_return *return_find(struct gvm_agent *a, u64 page)
+{
+	struct gvm_return *r = a->returns;
+
+	while (r && r->page != page)
+		r = r->next;
+	return r;
+}
+
+static void return_free(struct gvm_node *n, struct gvm_return *r)
+{
+	for (struct gvm_return **at = &n->agent->returns; *at; at = &(*at)->next) {
+		if (*at == r) {
+			*at = r->next;
+			break;
+		}
+	}
+	if (r->data)
+		n->ops->free_packet(n->ctx, r->data);
+	gvm_table_free(n, r);
+}
+
+void gvm_agent_free_returns(struct gvm_node *n)
+{
+	while (n->agent->returns) {
+		gvm_req_cancel(n, n->agent->returns->req_id);
+		return_free(n, n->agent->returns);
+	}
+}
+
+static void return_done(struct gvm_node *n, struct gvm_req *q, int status)
+{
+	struct gvm_agent *a = n->agent;
+	struct gvm_return *r;
+
+	gvm_lock(&a->lock);
+	r = return_find(a, q->page);
+	if (r && r->req_id == q->id) {
+		if (status)
+			n->ops->page_error(n->ctx, q->page, q->target, GVM_ELOST);
+		return_free(n, r);
+	}
+	gvm_unlock(&a->lock);
+}
+
+/* Copies the page's bytes, which stand still, and starts sending them home. */
+static bool return_start(struct gvm_node *n, struct gvm_page *p, u8 mode, u32 handle)
+{
+	struct gvm_agent *a = n->agent;
+	const u8 *data = n->ops->page_data(n->ctx, p->page);
+	struct gvm_return *r = gvm_table_alloc(n, sizeof(*r));
+	bool zero = gvm_bytes_are_zero(data);
+	u8 body[GVM_PAGE_BODY];
+	struct gvm_page_body b = {.page = p->page,
+				  .version = p->version,
+				  .mode = mode,
+				  .flags = zero ? GVM_PF_ZERO : GVM_PF_DATA,
+				  .aux = handle};
+	struct gvm_req_params q = {.target = gvm_page_home(n, p->page),
+				   .vm_id = a->vm_id,
+				   .epoch = a->route.epoch,
+				   .type = MSG_INV_ACK,
+				   .body = body,
+				   .body_len = sizeof(body),
+				   .page = p->page,
+				   .done = return_done};
+
+	if (!r)
+		return false;
+	r->page = p->page;
+	if (!zero) {
+		r->data = n->ops->alloc_packet(n->ctx, GVM_PAGE_SIZE, true);
+		if (!r->data)
+			goto fail;
+		memcpy(r->data, data, GVM_PAGE_SIZE);
+		q.data = r->data;
+	}
+	gvm_page_body_encode(body, &b);
+	r->req_id = gvm_req_start(n, &q);
+	if (!r->req_id)
+		goto fail;
+	r->next = a->returns;
+	a->returns = r;
+	return true;
+fail:
+	if (r->data)
+		n->ops->free_packet(n->ctx, r->data);
+	gvm_table_free(n, r);
+	return false;
+}
+
+static void ack_clean(struct gvm_node *n, const struct gvm_header *h, const struct gvm_page_body *b,
+		      u8 mode)
+{
+	struct gvm_page_body ack = {
+		.page = b->page, .version = b->version, .mode = mode, .aux = b->aux};
+
+	gvm_send_page(n, h, MSG_INV_ACK, &ack, NULL);
+}
+
+/* The copy is gone. Who waits for the page asks for it anew. */
+static void copy_gone(struct gvm_node *n, struct gvm_page *p)
+{
+	n->ops->page_drop(n->ctx, p->page);
+	if (p->state == PAGE_UPGRADE) {
+		p->state = PAGE_FILL;
+		gvm_req_want_page(n, p->req_id);
+	} else if (p->flags & AP_WAIT) {
+		p->state = PAGE_FILL;
+		gvm_page_request(n, p);
+	} else {
+		gvm_page_forget(n, p);
+	}
+}
+
+static void take_clean(struct gvm_node *n, struct gvm_page *p, const struct gvm_header *h,
+		       const struct gvm_page_body *b)
+{
+	if (b->mode == GVM_MODE_NONE)
+		copy_gone(n, p);
+	else if (p->state == PAGE_EXCLUSIVE)
+		p->state = PAGE_SHARED;
+	ack_clean(n, h, b, b->mode);
+}
+
+static void take_dirty(struct gvm_node *n, struct gvm_page *p, const struct gvm_page_body *b)
+{
+	bool writing = p->state == PAGE_WRITEBACK;
+
+	if (!writing && n->ops->page_protect(n->ctx, &p->page, 1))
+		return;
+	/* No memory or no request: as it was, the home asks again. */
+	if (!return_start(n, p, b->mode, b->aux)) {
+		if (!writing)
+			gvm_page_map(n, p, GVM_PROT_WRITE, false);
+		return;
+	}
+	if (writing) {
+		gvm_req_cancel(n, p->req_id);
+		p->req_id = 0;
+		n->agent->writebacks--;
+	}
+	p->state = PAGE_SHARED;
+	if (b->mode == GVM_MODE_NONE) {
+		copy_gone(n, p);
+	} else if (p->flags & AP_WAIT_WRITE) {
+		p->state = PAGE_UPGRADE;
+		gvm_page_request(n, p);
+	}
+}
+
+/* Parts of an answer that is overtaken by this must not mix with those of the next. */
+static void fill_afresh(struct gvm_node *n, struct gvm_page *p)
+{
+	if (!p->req_id || !gvm_req_partial(n, p->req_id))
+		return;
+	gvm_req_cancel(n, p->req_id);
+	p->req_id = 0;
+	n->ops->page_drop(n->ctx, p->page);
+	gvm_page_request(n, p);
+}
+
+static bool too_young(struct gvm_node *n, const struct gvm_page *p)
+{
+	return (p->flags & AP_MAPPING) ||
+	       n->ops->get_time_us(n->ctx) - p->mapped_at < n->cfg.residence_us;
+}
+
+void gvm_agent_update(struct gvm_node *n, const struct gvm_header *h, const struct gvm_page_body *b)
+{
+	struct gvm_agent *a = n->agent;
+	struct gvm_page *p;
+
+	gvm_lock(&a->lock);
+	if (!a->attached || h->vm_id != a->vm_id || b->page >= a->ram_pages ||
+	    h->src_id != gvm_page_home(n, b->page) || b->mode > GVM_MODE_READ) {
+		gvm_stat_inc(n, rx_unexpected);
+		goto out;
+	}
+	gvm_stat_inc(n, invalidations_rx);
+	/* The only bytes are under way: an answer without them would lose them. */
+	if (return_find(a, b->page))
+		goto out;
+	p = gvm_page_find(a, b->page);
+	if (!p || p->state == PAGE_ERROR || p->state == PAGE_FILL) {
+		if (p && p->state == PAGE_FILL)
+			fill_afresh(n, p);
+		ack_clean(n, h, b, GVM_MODE_NONE);
+	} else if (gvm_version_before(b->version, p->version) || too_young(n, p)) {
+		goto out;
+	} else if (p->state == PAGE_MODIFIED || p->state == PAGE_WRITEBACK) {
+		take_dirty(n, p, b);
+	} else {
+		take_clean(n, p, h, b);
+	}
+	gvm_agent_run_deferred(n);
+out:
+	gvm_unlock(&a->lock);
+}
