@@ -36,16 +36,19 @@
 #define GVM_BATCH               64 /* datagrams a recvmmsg or sendmmsg call */
 
 /* Reliable RPC, in microseconds and tries. */
-#define GVM_RTO_MIN_US      500
+#define GVM_RTO_MIN_US      1800
 #define GVM_RTO_FIRST_US    2000
 #define GVM_RTO_MAX_US      100000
 #define GVM_RPC_TRIES       50
+#ifndef GVM_REQ_SLOTS_SHIFT
 #define GVM_REQ_SLOTS_SHIFT 12 /* requests in flight at a node: 4096 */
+#endif
 
 /* Requests in flight to one peer: start, least and most. */
 #define GVM_WINDOW_START 64
-#define GVM_WINDOW_MIN   4
+#define GVM_WINDOW_MIN   8
 #define GVM_WINDOW_MAX   256
+#define GVM_WINDOW_DELAY_US 1000 /* the window shrinks when answers take longer */
 
 /* Registration: sent every period, a peer is gone when not heard for this long. */
 #define GVM_REGISTER_PERIOD_US 250000

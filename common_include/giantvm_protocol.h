@@ -150,6 +150,7 @@ struct gvm_vm_body {
 };
 #define GVM_VM_KEEP  0x1 /* close: the pages stay for a later open with ADOPT */
 #define GVM_VM_ADOPT 0x2 /* open: continue with the pages that are there */
+#define GVM_VM_JOIN  0x4 /* open, close: one more node of a VM that another client opened */
 
 /* MSG_NODE_ADDR: ip and port in network byte order, as the socket API has them. */
 #define GVM_ADDR_BODY 12

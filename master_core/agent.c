@@ -14,7 +14,7 @@ int gvm_agent_create(struct gvm_node *n)
 	if (!a)
 		return -ENOMEM;
 	gvm_lock_init(&a->lock);
-	a->acks_due = (u64)-1;
+	a->acks_due = a->later_due = (u64)-1;
 	n->agent = a;
 	return 0;
 }
@@ -75,8 +75,8 @@ int gvm_agent_attach(struct gvm_node *n, u32 vm_id, u64 ram_pages, const struct 
 	a->pool_used = a->free_list = 0;
 	memset(&a->resident, 0, sizeof(a->resident));
 	memset(&a->deferred, 0, sizeof(a->deferred));
-	a->writebacks = a->nacks = 0;
-	a->acks_due = (u64)-1;
+	a->writebacks = a->nacks = a->nlater = 0;
+	a->acks_due = a->later_due = (u64)-1;
 	a->reserve = min_t(u64, n->cfg.budget_pages / 16, 512);
 	gvm_prefetch_init(&a->prefetch, min_t(u64, n->cfg.prefetch_max, a->reserve / 2));
 	a->attached = true;
@@ -173,10 +173,17 @@ static void mapped(struct gvm_node *n, struct gvm_page *p)
 {
 	p->flags &= ~AP_MAPPING;
 	p->mapped_at = n->ops->get_time_us(n->ctx);
+	/* The last to be evicted: the access that waited for it has yet to run. */
+	if (p->counted) {
+		gvm_list_del(n->agent, &n->agent->resident, p);
+		gvm_list_add(n->agent, &n->agent->resident, p);
+	}
+	/* Whoever came while it was being mapped has been resumed with the others. */
+	p->flags &= ~(p->state == PAGE_MODIFIED ? AP_WAIT : AP_WAIT_READ);
 	ack_grant(n, p);
-	/* A write that came while the page was on its way to be readable. */
-	if ((p->flags & AP_WAIT_WRITE) && p->state != PAGE_MODIFIED)
-		fault(n, p, true);
+	/* Faults that came while it was being mapped: nothing else would resume them. */
+	if (p->flags & AP_WAIT)
+		fault(n, p, p->flags & AP_WAIT_WRITE);
 }
 
 void gvm_page_map(struct gvm_node *n, struct gvm_page *p, enum gvm_prot prot, bool zero)
@@ -202,8 +209,10 @@ void gvm_agent_mapped(struct gvm_node *n, u64 page)
 
 	gvm_lock(&a->lock);
 	p = a->attached ? gvm_page_find(a, page) : NULL;
-	if (p && (p->flags & AP_MAPPING))
+	if (p && (p->flags & AP_MAPPING)) {
 		mapped(n, p);
+		gvm_agent_make_room(n);
+	}
 	gvm_unlock(&a->lock);
 }
 
@@ -226,6 +235,7 @@ static bool request_start(struct gvm_node *n, struct gvm_page *p)
 				   .body_len = sizeof(body),
 				   .page = p->page,
 				   .windowed = true,
+				   .urgent = !ahead,
 				   .want_page = p->state == PAGE_FILL,
 				   .background = ahead,
 				   .done = fill_done};
@@ -273,6 +283,9 @@ void gvm_page_request(struct gvm_node *n, struct gvm_page *p)
 		gvm_list_add(a, &a->resident, p);
 		gvm_stat_inc(n, resident_pages);
 	}
+	/* Its newest bytes are not home yet: what the home would grant is older. */
+	if (gvm_agent_returning(n, p->page))
+		return;
 	if (request_start(n, p))
 		return;
 	/* The ring is full. A copy that is held stays counted: the backend tries again. */
@@ -351,7 +364,7 @@ static void fill_refused(struct gvm_node *n, struct gvm_page *p, const struct gv
 static void granted(struct gvm_node *n, struct gvm_page *p, const struct gvm_req *q,
 		    const struct gvm_page_body *b)
 {
-	p->version = b->version;
+	p->version = p->granted = b->version;
 	p->grant_req = q->id;
 	p->grant_aux = b->aux;
 	p->grant_home = q->target;
@@ -512,6 +525,8 @@ void gvm_agent_retry(struct gvm_node *n, u64 page)
 	if (p->state == PAGE_ERROR) {
 		p->state = PAGE_FILL;
 		gvm_page_request(n, p);
+	} else if (p->state == PAGE_WRITEBACK) {
+		gvm_agent_resume_write(n, p);
 	} else if (p->flags & AP_WAIT) {
 		fault(n, p, p->flags & AP_WAIT_WRITE);
 	} else if (p->state == PAGE_MODIFIED && !(p->flags & AP_MAPPING)) {
@@ -535,15 +550,22 @@ void gvm_agent_stray_grant(struct gvm_node *n, const struct gvm_header *h,
 	/* Its answer is being worked on by another thread, or is not acknowledged yet. */
 	if (p && (p->req_id == h->req_id || p->grant_home != GVM_NO_NODE))
 		goto out;
+	/* To refuse would be to say that the home has the newest bytes. */
+	if (gvm_agent_returning(n, b->page))
+		goto out;
 	if (!p || p->state == PAGE_FILL || p->state == PAGE_ERROR) {
 		ack.status = -ENOENT;
 	} else if (gvm_version_before(b->version, p->version)) {
 		goto out;
 	} else {
-		/* The home counts us as holder of this version: so be it, our bytes are as good. */
-		p->version = b->version;
-		if (b->mode != GVM_MODE_READ && p->state == PAGE_SHARED)
+		/*
+		 * The home counts us as holder of this version: so be it, our bytes are as good.
+		 * One that we know may have been downgraded since.
+		 */
+		if (b->mode != GVM_MODE_READ && p->state == PAGE_SHARED &&
+		    gvm_version_before(p->version, b->version))
 			p->state = PAGE_EXCLUSIVE;
+		p->version = p->granted = b->version;
 	}
 	ack_send(n, h->src_id, h->req_id, &ack, true);
 out:
@@ -558,9 +580,11 @@ u64 gvm_agent_tick(struct gvm_node *n, u64 now)
 	gvm_lock(&a->lock);
 	if (a->acks_due <= now)
 		gvm_agent_flush_acks(n);
-	if (a->attached)
+	if (a->attached) {
+		gvm_agent_run_later(n, now);
 		gvm_agent_run_deferred(n);
-	next = a->acks_due;
+	}
+	next = min_t(u64, gvm_agent_tick_returns(n, now), min_t(u64, a->acks_due, a->later_due));
 	gvm_unlock(&a->lock);
 	return next;
 }

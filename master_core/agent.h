@@ -41,7 +41,8 @@ struct gvm_page {
 	u64 grant_req;	/* what the acknowledgement of the grant says: req_id, */
 	u32 grant_aux;	/* handle, */
 	u32 grant_home; /* home; GVM_NO_NODE: nothing to acknowledge */
-	u32 version;
+	u32 version; /* of the bytes, */
+	u32 granted; /* of the grant: older recalls are of an earlier one */
 	u32 hash_next, prev, next;	  /* indexes, 0: none. List: oldest first, or deferred */
 	u8 state, flags, urgent, counted; /* counted: on the resident list */
 };
@@ -53,6 +54,14 @@ struct gvm_ack {
 };
 #define GVM_ACKS_MAX 32
 
+/* An update that came before the guest had its time with the page. */
+struct gvm_later {
+	u64 due;
+	struct gvm_header from;
+	struct gvm_page_body body;
+};
+#define GVM_LATER_MAX 64
+
 struct gvm_list {
 	u32 head, tail, count;
 };
@@ -60,8 +69,10 @@ struct gvm_list {
 /* A recalled page on its way home: its only bytes, until the home has them. */
 struct gvm_return {
 	struct gvm_return *next;
-	u64 page, req_id;
+	u64 page, req_id; /* req_id 0: to be sent by the next tick */
 	u8 *data; /* NULL: all zero */
+	u32 version, handle;
+	u8 mode;
 };
 
 struct gvm_agent {
@@ -80,6 +91,9 @@ struct gvm_agent {
 	struct gvm_ack acks[GVM_ACKS_MAX];
 	u32 nacks;
 	u64 acks_due;
+	struct gvm_later later[GVM_LATER_MAX];
+	u32 nlater;
+	u64 later_due;
 };
 
 int gvm_agent_create(struct gvm_node *n);
@@ -122,8 +136,15 @@ void gvm_agent_run_deferred(struct gvm_node *n);
 void gvm_agent_make_room(struct gvm_node *n);
 /* Takes write access from modified pages and sends their bytes home. */
 void gvm_agent_write_back(struct gvm_node *n, struct gvm_page **pages, u32 count, bool drop);
+/* A write-back that found no room in the request ring. */
+void gvm_agent_resume_write(struct gvm_node *n, struct gvm_page *p);
 
 /* recall.c */
+/* The page's newest bytes are on their way home. */
+bool gvm_agent_returning(struct gvm_node *n, u64 page);
+/* Starts again what could not be sent; when to be called next, or (u64)-1. */
+u64 gvm_agent_tick_returns(struct gvm_node *n, u64 now);
+void gvm_agent_run_later(struct gvm_node *n, u64 now);
 void gvm_agent_free_returns(struct gvm_node *n);
 bool gvm_bytes_are_zero(const u8 *data);
 

@@ -184,7 +184,7 @@ static void txn_grant(struct gvm_node *n, struct gvm_home_vm *vm, struct gvm_dir
 	bool has = e->state == DIR_SHARED && (t->ask.flags & GVM_PF_HAVE) &&
 		   copyset_has(&e->holders, t->from.src_id);
 	u8 body[GVM_PAGE_BODY];
-	struct gvm_page_body b = {.page = t->page, .version = ++e->version};
+	struct gvm_page_body b = {.page = t->page};
 	struct gvm_req_params p = {.target = t->from.src_id,
 				   .vm_id = vm->vm_id,
 				   .epoch = vm->epoch,
@@ -196,8 +196,11 @@ static void txn_grant(struct gvm_node *n, struct gvm_home_vm *vm, struct gvm_dir
 				   .put_handle = true,
 				   .done = grant_timeout};
 
+	/* The owner's write-back may be under way: it must still fit what it owns. */
+	if (owner_of(e) != t->from.src_id)
+		e->version++;
 	t->mode = b.mode = grant_mode(e, t);
-	t->version = b.version;
+	t->version = b.version = e->version;
 	t->phase = TXN_GRANT;
 	if (!e->frame)
 		b.flags = GVM_PF_ZERO;
@@ -462,6 +465,14 @@ static int write_apply(struct gvm_node *n, struct gvm_home_vm *vm, struct gvm_di
 	return err;
 }
 
+/* Who sends a version's bytes home has been granted it: the acknowledgement was lost. */
+static bool grant_is_moot(const struct gvm_txn *t, const struct gvm_header *h,
+			  const struct gvm_page_body *b)
+{
+	return t->phase == TXN_GRANT && t->from.src_id == h->src_id && t->version == b->version &&
+	       (b->flags & (GVM_PF_DATA | GVM_PF_ZERO));
+}
+
 void gvm_home_write(struct gvm_node *n, const struct gvm_header *h, const struct gvm_page_body *b,
 		    const u8 *data)
 {
@@ -478,9 +489,7 @@ void gvm_home_write(struct gvm_node *n, const struct gvm_header *h, const struct
 	gvm_lock(&s->lock);
 	e = gvm_dir_find(s, b->page);
 	t = txn_find(s, b->page);
-	if (e && t && t->phase == TXN_GRANT && t->from.src_id == h->src_id &&
-	    t->version == b->version) {
-		/* Who writes a version back has been granted it: the acknowledgement was lost. */
+	if (e && t && grant_is_moot(t, h, b)) {
 		gvm_req_cancel(n, t->grant_id);
 		settle_grant(n, e, t);
 	} else {
@@ -497,30 +506,50 @@ void gvm_home_write(struct gvm_node *n, const struct gvm_header *h, const struct
 	gvm_home_vm_put(n, vm);
 }
 
-/* An answer to what this transaction asked: the owner's bytes are stored with it. */
+/*
+ * The bytes an owner sends before it gives up the page, or keeps a read copy of
+ * it. They are stored also when nobody waits for them any more: once the home
+ * says it has them, nobody else does.
+ */
+static int inv_store(struct gvm_node *n, struct gvm_home_vm *vm, struct gvm_dir_entry *e,
+		     const struct gvm_header *h, const struct gvm_page_body *b, const u8 *data)
+{
+	if (!(b->flags & (GVM_PF_DATA | GVM_PF_ZERO)) || owner_of(e) != h->src_id ||
+	    e->version != b->version)
+		return 0;
+	if (store_prepare(n, vm, e, b))
+		return GVM_EFULL;
+	store(n, vm, e, b, data);
+	/* A late duplicate must not undo what is stored after it. */
+	e->version++;
+	return 0;
+}
+
+/* -ENOSPC: ask again, nothing has changed. */
 static int inv_apply(struct gvm_node *n, struct gvm_home_vm *vm, struct gvm_dir_shard *s,
 		     const struct gvm_header *h, const struct gvm_page_body *b, const u8 *data)
 {
 	struct gvm_txn *t = txn_find(s, b->page);
 	struct gvm_dir_entry *e = gvm_dir_find(s, b->page);
-	bool carries = b->flags & (GVM_PF_DATA | GVM_PF_ZERO);
+	int err;
 
-	if (!e || (carries && store_prepare(n, vm, e, b)))
-		return e ? GVM_EFULL : 0;
-	if (t && t->phase == TXN_COLLECT && t->pending &&
-	    (b->mode == GVM_MODE_NONE || t->ask.mode == GVM_MODE_READ) &&
-	    gvm_rpc_take(n, b->aux, h, b->page, MSG_COPYSET_UPDATE)) {
-		if (carries && owner_of(e) == h->src_id)
-			store(n, vm, e, b, data);
-		collect_answer(n, vm, s, t, e, h->src_id, b->mode, 0);
-	} else if (carries && !t && owner_of(e) == h->src_id && e->version == b->version) {
-		/* Too late for who had asked, but these are the only bytes. */
-		store(n, vm, e, b, data);
-		if (b->mode == GVM_MODE_NONE)
-			set_uncached(n, e);
-		else
-			e->state = DIR_SHARED;
+	if (!e)
+		return 0;
+	if (t && grant_is_moot(t, h, b)) {
+		gvm_req_cancel(n, t->grant_id);
+		settle_grant(n, e, t);
+		err = inv_store(n, vm, e, h, b, data);
+		txn_end(n, vm, s, t);
+		return err;
 	}
+	err = inv_store(n, vm, e, h, b, data);
+	if (err)
+		return err;
+	if (!t || t->phase != TXN_COLLECT || !t->pending ||
+	    (b->mode == GVM_MODE_READ && t->ask.mode != GVM_MODE_READ))
+		return 0;
+	if (gvm_rpc_take(n, b->aux, h, b->page, MSG_COPYSET_UPDATE))
+		collect_answer(n, vm, s, t, e, h->src_id, b->mode, 0);
 	return 0;
 }
 

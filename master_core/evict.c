@@ -65,6 +65,12 @@ void gvm_agent_write_back(struct gvm_node *n, struct gvm_page **pages, u32 count
 	}
 }
 
+void gvm_agent_resume_write(struct gvm_node *n, struct gvm_page *p)
+{
+	if (!p->req_id)
+		write_start(n, p);
+}
+
 static void written(struct gvm_node *n, struct gvm_page *p, u32 version)
 {
 	p->version = version;
@@ -106,6 +112,12 @@ static void write_done(struct gvm_node *n, struct gvm_req *q, int status)
 	/* A version adopted on the way: the same bytes again under the new one. */
 	if (status == GVM_ESTALE && sent.version != p->version && write_start(n, p))
 		goto out;
+	/* It may be home or not. Until that is known the bytes must not change. */
+	if (status == -EIO) {
+		gvm_page_fail(n, p, status);
+		write_start(n, p);
+		goto out;
+	}
 	a->writebacks--;
 	if (status)
 		write_failed(n, p, status);
@@ -172,10 +184,12 @@ u64 gvm_agent_flush(struct gvm_node *n, bool drop)
 {
 	struct gvm_agent *a = n->agent;
 	u64 left = 0;
-	u32 next;
+	u32 next, count;
 
 	gvm_lock(&a->lock);
-	for (u32 i = a->attached ? a->resident.head : 0; i; i = next) {
+	/* Once each: a page that cannot be sent now goes to the list's end. */
+	count = a->attached ? a->resident.count : 0;
+	for (u32 i = count ? a->resident.head : 0; i && count; i = next, count--) {
 		struct gvm_page *p = gvm_list_at(a, i);
 
 		next = p->next;

@@ -84,6 +84,8 @@ int gvm_route_build(struct gvm_route *r, const struct gvm_member *members, u32 n
 		    u32 stripe_shift, const struct dsm_driver_ops *ops, void *ctx);
 void gvm_route_free(struct gvm_route *r, const struct dsm_driver_ops *ops, void *ctx);
 u32 gvm_route_home(const struct gvm_route *r, u64 page);
+/* Ranks put the slots in the order in which members own runs of them, as long as their weights. */
+u32 gvm_route_slot(u32 rank);
 /* How many of ram_pages have this member as their home. */
 u64 gvm_route_share(const struct gvm_route *r, u32 member_id, u64 ram_pages);
 static inline u32 gvm_gateway_of(u32 slave_id)

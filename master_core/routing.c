@@ -25,20 +25,24 @@ static u32 inverse(u32 odd)
 }
 
 /*
- * Each member owns a run of ranks as long as its weight asks for. Slot s has
- * rank s * C modulo the slots, C at the golden section of them, so any run of
- * neighbouring slots holds every member by its weight.
+ * Rank r is slot r / C modulo the slots, C at the golden section of them, so
+ * any run of neighbouring slots has its ranks spread evenly.
  */
+u32 gvm_route_slot(u32 rank)
+{
+	return rank * inverse((u32)((u64)GVM_SLOTS * 618034 / 1000000) | 1) & (GVM_SLOTS - 1);
+}
+
+/* Each member owns a run of ranks as long as its weight asks for. */
 static void fill_slots(struct gvm_route *r, u64 total)
 {
-	u32 step = inverse((u32)((u64)GVM_SLOTS * 618034 / 1000000) | 1);
 	u64 acc = 0;
 	u32 rank = 0;
 
 	for (u32 i = 0; i < r->nmembers; i++) {
 		acc += r->members[i].weight;
 		for (; rank < acc * GVM_SLOTS / total; rank++)
-			r->slots[(rank * step) & (GVM_SLOTS - 1)] = r->members[i].id;
+			r->slots[gvm_route_slot(rank)] = r->members[i].id;
 	}
 }
 

@@ -10,6 +10,7 @@
 
 struct gvm_peer {
 	u32 inflight, window, credit;
+	u64 last_cut; /* when the window was last halved */
 	u32 srtt, rttvar; /* us; srtt 0: not measured yet */
 	struct gvm_req *head, **tail;
 };
@@ -360,6 +361,9 @@ u64 gvm_req_start(struct gvm_node *n, const struct gvm_req_params *p)
 	id = q->id;
 	if (!q->windowed) {
 		req_first_send(n, q, peer);
+	} else if (p->urgent && peer->inflight < 2 * peer->window) {
+		peer->inflight++;
+		req_first_send(n, q, peer);
 	} else {
 		q->state = GVM_REQ_QUEUED;
 		*peer->tail = q;
@@ -435,15 +439,31 @@ bool gvm_req_partial(struct gvm_node *n, u64 id)
 	return partial;
 }
 
-static void window_feedback(struct gvm_peer *p, bool lost)
+/*
+ * An answer that took long stood in a queue: fewer under way make it no slower,
+ * and keep the round trip below the first retransmission.
+ */
+static void window_adapt(struct gvm_peer *p, u64 rtt_us)
 {
-	if (lost) {
-		p->window = max_t(u32, p->window / 2, GVM_WINDOW_MIN);
+	if (rtt_us > GVM_WINDOW_DELAY_US) {
+		p->window = max_t(u32, p->window - 1, GVM_WINDOW_MIN);
 		p->credit = 0;
-	} else if (++p->credit >= p->window) {
-		p->credit = 0;
-		p->window = min_t(u32, p->window + 1, GVM_WINDOW_MAX);
+		return;
 	}
+	if (++p->credit < p->window)
+		return;
+	p->credit = 0;
+	p->window = min_t(u32, p->window + 1, GVM_WINDOW_MAX);
+}
+
+/* Once for all that was under way when the loss happened. */
+static void window_cut(struct gvm_peer *p, const struct gvm_req *q, u64 now)
+{
+	if (q->first_sent < p->last_cut)
+		return;
+	p->window = max_t(u32, p->window / 2, GVM_WINDOW_MIN);
+	p->credit = 0;
+	p->last_cut = now;
 }
 
 /* Jacobson's estimate; only answers to first transmissions count (Karn). */
@@ -534,8 +554,10 @@ static struct gvm_req *answer_take(struct gvm_node *n, struct gvm_req *q,
 		return NULL;
 	p = peer_get(n, q->target);
 	if (p && !q->tries) {
-		rtt_sample(p, min_t(u64, n->ops->get_time_us(n->ctx) - q->first_sent, 1000000));
-		window_feedback(p, false);
+		u64 us = n->ops->get_time_us(n->ctx) - q->first_sent;
+
+		rtt_sample(p, min_t(u64, us, 1000000));
+		window_adapt(p, us);
 	}
 	req_detach(n, q);
 	return q;
@@ -598,7 +620,7 @@ static struct gvm_req *tick_one(struct gvm_node *n, struct gvm_req *q, u64 now)
 		return q;
 	}
 	if (q->tries == 1 && p && q->windowed)
-		window_feedback(p, true);
+		window_cut(p, q, now);
 	gvm_stat_inc(n, retransmits);
 	req_send(n, q);
 	wheel_add(n, q, now + rto(p, q->tries));

@@ -45,6 +45,7 @@ struct gvm_req_params {
 	u64 page;
 	u64 wire_id;	 /* 0: the request's own id */
 	bool windowed;	 /* counts against the peer's window and may wait for it */
+	bool urgent;	/* a guest waits: goes ahead of the queue, up to twice the window */
 	bool want_page;	 /* the answer carries a page: ops->page_buffer supplies the memory */
 	bool background; /* leave a quarter of the ring to others */
 	bool put_handle; /* write the low 32 bits of the id into the page body's aux */

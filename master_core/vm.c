@@ -197,6 +197,11 @@ static int vm_open_locked(struct gvm_node *n, const struct gvm_header *h, struct
 
 	if (b->home_boot != n->cfg.boot_id)
 		return GVM_ESTALE;
+	if (b->flags & GVM_VM_JOIN) {
+		if (!vm || vm->kept)
+			return -ENOENT;
+		return vm->epoch == h->epoch && vm->ram_pages == b->ram_pages ? 0 : GVM_ESTALE;
+	}
 	if (vm && vm->client == h->src_id && vm->client_boot == b->client_boot && !vm->kept)
 		return vm->epoch == h->epoch && vm->ram_pages == b->ram_pages ? 0 : -EBUSY;
 	if (b->flags & GVM_VM_ADOPT) {
@@ -239,9 +244,10 @@ static int vm_close(struct gvm_node *n, const struct gvm_header *h, const struct
 
 	gvm_lock(&n->home->lock);
 	vm = vm_find(n->home, h->vm_id);
-	if (!vm || vm->client != h->src_id || vm->client_boot != b->client_boot) {
+	if (!vm || (b->flags & GVM_VM_JOIN) || vm->client != h->src_id ||
+	    vm->client_boot != b->client_boot) {
 		gvm_unlock(&n->home->lock);
-		return vm ? -EPERM : 0;
+		return vm && !(b->flags & GVM_VM_JOIN) ? -EPERM : 0;
 	}
 	if (b->flags & GVM_VM_KEEP) {
 		bool again = vm->kept;
