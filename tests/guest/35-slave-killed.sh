@@ -1,0 +1,22 @@
+#!/usr/bin/env bash
+# SPDX-License-Identifier: GPL-2.0-or-later
+# limit: 240
+# A slave that dies with pages only it held stops the guest, with a message that
+# names slave and page. It never reads zeroes or stale bytes.
+. "$(dirname "$0")/../lib/guest.sh"
+
+cluster_open
+small_cluster
+memcheck 1 hold=1
+guest_says 1 holding 90 || give_up "the guest fills its memory"
+stop slave1 KILL
+go_on
+# 50 tries with a back-off of at most 100 ms.
+check "a message names slave and page" log_has guest1 '(slave|node) 1\b.*page' 60
+grep -hE '(slave|node) 1\b.*page' "$C_DIR/guest1.log" | head -n 2 | sed 's/^/# /'
+check_not "no wrong data was seen" grep -q 'GVM-GUEST: mismatch' "$C_DIR/guest1.log"
+check_not "the guest did not come to a verdict" grep -q 'GVM-GUEST: verdict' "$C_DIR/guest1.log"
+ended guest1 60 || give_up "QEMU ends" "it still runs"
+check "QEMU's status is not 0 ($C_STATUS)" test "$C_STATUS" -ne 0
+still_running "the others go on" gateway0 slave0 slave2
+finish

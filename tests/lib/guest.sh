@@ -1,0 +1,135 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+# Sourced by the scripts of tests/guest: a cluster, guests in it, what they said.
+# shellcheck shell=bash
+set -uo pipefail
+. "$(dirname "${BASH_SOURCE[0]}")/../../deploy/common.sh"
+. "$GVM_TOP/deploy/cluster.sh"
+. "$GVM_TOP/tests/lib/tap.sh"
+TOOLS=$GVM_BUILD/guest
+
+# Sizes of the ordinary guest test: more data than the budget holds, but quick.
+RAM=320       # MiB of the guest
+DATA=160      # MiB that it fills
+BUDGET=80     # MiB that the master may keep
+LENT=128M     # by each of three slaves
+
+# The patched QEMU, the kernel and the initramfs, unless the caller has found them.
+[ -n "${G_QEMU:-}" ] || guest_files || exit 1
+
+small_cluster() {
+	cluster 3 "$LENT" "${BUDGET}M" "$@" || give_up "the cluster starts" "see the logs"
+}
+
+# memcheck VM [SETTING...]: a guest that fills and reads back its memory.
+memcheck() {
+	local vm=$1 words='' setting
+
+	shift
+	for setting in "$@"; do
+		words+=" gvm.$setting"
+	done
+	guest "$vm" "$RAM" "gvm.work=memcheck gvm.mb=$DATA gvm.random=4000$words"
+}
+
+guest_says() {
+	log_has "guest$1" "GVM-GUEST: $2" "$3"
+}
+
+# Lets a guest that holds go on.
+go_on() {
+	echo >&"$G_INPUT"
+}
+
+# guest_ends NAME VM SECONDS: the guest came to its verdict and it was right, QEMU ended well.
+guest_passes() {
+	local log=$C_DIR/guest$2.log
+
+	if ! ended "guest$2" "$3"; then
+		fail "$1" "no end within $3 s"
+	elif [ "$C_STATUS" -ne 0 ]; then
+		fail "$1" "QEMU ended with status $C_STATUS"
+	elif ! grep -q 'GVM-GUEST: verdict PASS' "$log" || grep -q 'verdict FAIL' "$log"; then
+		fail "$1" "the guest did not say that all was right"
+	else
+		pass "$1"
+	fi
+}
+
+# still_running NAME PROCESS...
+still_running() {
+	local name=$1 process
+
+	shift
+	for process in "$@"; do
+		alive "$process" || { fail "$name" "$process is gone"; return; }
+	done
+	pass "$name"
+}
+
+# --- where the memory is ---------------------------------------------------------
+
+# Bytes of the guest's RAM that a process's memory object holds in this machine's memory.
+resident_bytes() {
+	local fd target blocks
+
+	for fd in /proc/"$1"/fd/*; do
+		target=$(readlink "$fd") || continue
+		[[ $target == *giantvm_ram* ]] || continue
+		blocks=$(stat -L -c %b "$fd" 2>/dev/null) || continue
+		echo "$((blocks * 512))"
+		return
+	done
+	return 1
+}
+
+# The most of it, sampled until the process ends or `stop sampler`: sampled_max.
+sample_resident() {
+	sampler "${C_PID[$1]}" "$C_DIR/resident" </dev/null >>"$C_DIR/sampler.log" 2>&1 &
+	C_PID[sampler]=$!
+	C_NAMES+=(sampler)
+}
+
+sampler() {
+	local now max=0 n=0
+
+	trap - EXIT
+	trap 'exit 0' TERM
+	while now=$(resident_bytes "$1"); do
+		n=$((n + 1))
+		[ "$now" -le "$max" ] || max=$now
+		echo "$max $n" >"$2.new" && mv "$2.new" "$2"
+		sleep 0.05
+	done
+}
+
+sampled_max() {
+	cut -d' ' -f1 "$C_DIR/resident"
+}
+
+sampled_times() {
+	cut -d' ' -f2 "$C_DIR/resident"
+}
+
+# KiB of a slave's lent memory that are in use, as the kernel counts them.
+lent_kb() {
+	awk '/^[0-9a-f]+-[0-9a-f]+ / { lent = /giantvm_lent/ }
+	     lent && /^Rss:/ { kb += $2 } END { print kb + 0 }' "/proc/${C_PID[$1]}/smaps"
+}
+
+# KiB of a process that are its own: not the guest's RAM.
+private_kb() {
+	awk '/^RssAnon:/ { print $2 }' "/proc/${C_PID[$1]}/status"
+}
+
+rss_kb() {
+	awk '/^VmRSS:/ { print $2 }' "/proc/${C_PID[$1]}/status"
+}
+
+needs_root() {
+	is_root || { skip "$1" "needs root: network namespaces, device modes"; finish; }
+}
+
+# The same, 0 when there is no memory object.
+resident_or_none() {
+	resident_bytes "$1" || echo 0
+}

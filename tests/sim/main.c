@@ -1,0 +1,209 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+/* sim --seed S [--seeds N]: runs N seeds from S on and tells of each that fails. */
+#include <getopt.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+#include "sim.h"
+
+#define SECONDS_A_SEED 60
+
+struct options {
+	u64 seed, seeds;
+	s64 homes, agents, vms, loss, accesses, page, ram, budget;
+	bool verbose, first;
+};
+
+static volatile sig_atomic_t stuck_seed;
+
+/* A lock taken twice or an endless loop in the logic: virtual time stands still. */
+static void on_alarm(int sig)
+{
+	char line[80];
+	int n = snprintf(line, sizeof(line), "sim: seed %d is stuck\n0 passed, 1 failed\n",
+			 (int)stuck_seed);
+
+	(void)sig;
+	if (write(STDOUT_FILENO, line, n) < 0)
+		_exit(2);
+	_exit(1);
+}
+
+static void usage(const char *name)
+{
+	printf("Usage: %s [--seed S] [--seeds N] [--homes N] [--agents N] [--vms N]\n"
+	       "          [--accesses N] [--ram PAGES] [--budget PAGES] [--loss PPM]\n"
+	       "          [--verbose] [--page P] [--first]\n"
+	       "--first: end with the first seed that fails.\n"
+	       "Without options everything is drawn from the seed.\n",
+	       name);
+}
+
+static int parse(struct options *o, int argc, char **argv)
+{
+	static const struct option longs[] = {
+		{"seed", 1, NULL, 's'},	  {"seeds", 1, NULL, 'n'},    {"homes", 1, NULL, 'h'},
+		{"agents", 1, NULL, 'a'}, {"vms", 1, NULL, 'v'},      {"loss", 1, NULL, 'l'},
+		{"page", 1, NULL, 'p'},	  {"accesses", 1, NULL, 'c'}, {"ram", 1, NULL, 'r'},
+		{"budget", 1, NULL, 'b'}, {"verbose", 0, NULL, 'V'},  {"first", 0, NULL, 'F'},
+		{"help", 0, NULL, '?'},	  {NULL, 0, NULL, 0}};
+	int c;
+
+	while ((c = getopt_long(argc, argv, "", longs, NULL)) != -1) {
+		u64 v = optarg ? strtoull(optarg, NULL, 0) : 0;
+
+		switch (c) {
+		case 's':
+			o->seed = v;
+			break;
+		case 'n':
+			o->seeds = v;
+			break;
+		case 'h':
+			o->homes = v;
+			break;
+		case 'a':
+			o->agents = v;
+			break;
+		case 'v':
+			o->vms = v;
+			break;
+		case 'l':
+			o->loss = v;
+			break;
+		case 'p':
+			o->page = v;
+			break;
+		case 'c':
+			o->accesses = v;
+			break;
+		case 'r':
+			o->ram = v;
+			break;
+		case 'b':
+			o->budget = v;
+			break;
+		case 'V':
+			o->verbose = true;
+			break;
+		case 'F':
+			o->first = true;
+			break;
+		default:
+			usage(argv[0]);
+			return -EINVAL;
+		}
+	}
+	return optind == argc ? 0 : -EINVAL;
+}
+
+static void overrule(u32 *value, s64 option)
+{
+	if (option >= 0)
+		*value = (u32)option;
+}
+
+static void configure(struct sim_config *cfg, const struct options *o, u64 seed)
+{
+	sim_config_draw(cfg, seed);
+	overrule(&cfg->homes, o->homes);
+	overrule(&cfg->agents, o->agents);
+	overrule(&cfg->vms, o->vms);
+	overrule(&cfg->loss_ppm, o->loss);
+	overrule(&cfg->accesses, o->accesses);
+	overrule(&cfg->ram_pages, o->ram);
+	overrule(&cfg->budget_pages, o->budget);
+	cfg->verbose = o->verbose;
+	cfg->trace_page = o->page;
+}
+
+static void add_counts(struct sim_counts *sum, const struct sim_counts *c)
+{
+	sum->events += c->events;
+	sum->accesses += c->accesses;
+	sum->reads += c->reads;
+	sum->writes += c->writes;
+	sum->faults += c->faults;
+	sum->sent += c->sent;
+	sum->lost += c->lost;
+	sum->duplicated += c->duplicated;
+	sum->mangled += c->mangled;
+	sum->joined += c->joined;
+	sum->cuts += c->cuts;
+	sum->errors += c->errors;
+	sum->longest_us = max_t(u64, sum->longest_us, c->longest_us);
+}
+
+static bool run_seed(const struct options *o, u64 seed, struct sim_counts *sum)
+{
+	struct sim_config cfg;
+	struct sim s;
+
+	configure(&cfg, o, seed);
+	stuck_seed = (sig_atomic_t)seed;
+	alarm(SECONDS_A_SEED);
+	sim_create(&s, &cfg);
+	sim_run(&s);
+	add_counts(sum, &s.counts);
+	sim_destroy(&s);
+	alarm(0);
+	if (!s.failed)
+		return true;
+	printf("sim: seed %llu failed %s\n", (unsigned long long)seed, s.reason);
+	return false;
+}
+
+/* The command that shows this failure again, message by message. */
+static void print_replay(char **argv, u64 seed)
+{
+	int i;
+
+	printf("sim: replay with: %s --verbose --seed %llu", argv[0], (unsigned long long)seed);
+	for (i = 1; argv[i]; i++)
+		if (strncmp(argv[i], "--seed", 6) == 0)
+			i += argv[i + 1] && !strchr(argv[i], '=');
+		else
+			printf(" %s", argv[i]);
+	putchar('\n');
+}
+
+int main(int argc, char **argv)
+{
+	struct options o = {.seed = 1,
+			    .seeds = 1,
+			    .homes = -1,
+			    .agents = -1,
+			    .vms = -1,
+			    .loss = -1,
+			    .accesses = -1,
+			    .page = -1,
+			    .ram = -1,
+			    .budget = -1};
+	struct sim_counts sum = {0};
+	u64 i, failed = 0;
+
+	setvbuf(stdout, NULL, _IOLBF, 0);
+	if (parse(&o, argc, argv))
+		return 2;
+	signal(SIGALRM, on_alarm);
+	for (i = 0; i < o.seeds; i++) {
+		if (run_seed(&o, o.seed + i, &sum))
+			continue;
+		if (failed++ == 0)
+			print_replay(argv, o.seed + i);
+		if (o.first)
+			o.seeds = i + 1;
+	}
+	printf("sim: %llu events, %llu reads, %llu writes, %llu faults; datagrams: %llu sent, "
+	       "%llu lost, %llu doubled, %llu defaced, %llu joined; %llu partitions\n",
+	       (unsigned long long)sum.events, (unsigned long long)sum.reads,
+	       (unsigned long long)sum.writes, (unsigned long long)sum.faults,
+	       (unsigned long long)sum.sent, (unsigned long long)sum.lost,
+	       (unsigned long long)sum.duplicated, (unsigned long long)sum.mangled,
+	       (unsigned long long)sum.joined, (unsigned long long)sum.cuts);
+	printf("%llu passed, %llu failed\n", (unsigned long long)(o.seeds - failed),
+	       (unsigned long long)failed);
+	return failed != 0;
+}
