@@ -109,8 +109,8 @@ void gw_status_write(struct gateway *gw, FILE *out)
 		"\"threads\":%u,\"flush_us\":%u,\"uptime_ms\":%llu",
 		gw->opt.id, gw->opt.insecure ? "insecure" : "loopback",
 		gw->opt.direct ? "direct" : "relay", ip, ntohs(gw->opt.bind.sin_port),
-		gw->first_slave, gw->nslaves, GVM_SLAVE_BITS, gw->opt.threads, gw->opt.flush_us,
-		(unsigned long long)(w.now_us - gw->started_us) / 1000);
+		gw->first_slave, gw->nslaves, (u32)GVM_SLAVE_BITS, gw->opt.threads,
+		gw->opt.flush_us, (unsigned long long)(w.now_us - gw->started_us) / 1000);
 	write_counters(gw, out);
 	write_net(gw, out);
 	fputs(",\"nodes\":[", out);

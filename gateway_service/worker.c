@@ -10,6 +10,7 @@
 #include <unistd.h>
 
 #define ODD_A_SECOND 5
+#define ROUNDS_MAX   256
 
 u64 gw_now_us(void)
 {
@@ -66,17 +67,21 @@ static void watch_out(struct gw_thread *t, bool wanted)
 		t->wants_out = wanted;
 }
 
-/* Until the socket is drained. Negative: the socket is broken. */
+/*
+ * Until the socket is drained, or for long enough: under a flood that never
+ * ends the thread must still see that it is to end. Nothing is held back when
+ * it leaves, since it may sleep then. Negative: the socket is broken.
+ */
 static int receive_all(struct gw_thread *t)
 {
-	int n;
+	int n = GVM_BATCH;
 
-	do {
+	for (int left = ROUNDS_MAX; n == GVM_BATCH && left; left--) {
 		t->now_us = gw_now_us();
 		n = gvm_net_recv(t->net, gw_relay, t);
-		gvm_agg_end_batch(&t->agg, n < GVM_BATCH, t->now_us);
+		gvm_agg_end_batch(&t->agg, n < GVM_BATCH || left == 1, t->now_us);
 		watch_out(t, gvm_net_flush(t->net) > 0);
-	} while (n == GVM_BATCH);
+	}
 	return n;
 }
 

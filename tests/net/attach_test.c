@@ -4,7 +4,10 @@
  * more pages than the node may hold: what was written must be read again.
  *
  *	attach_test SOCKET SIZE [--budget SIZE] [--threads N] [--rounds N] [--seed N]
- *		    [--keep-going] [--verify-only]
+ *		    [--part I:N] [--verify-only]
+ *
+ * With --part it uses only the I-th of N parts of each page, so that several
+ * of them can share one RAM.
  */
 #include <err.h>
 #include <getopt.h>
@@ -20,6 +23,7 @@
 struct test {
 	struct gvm_client client;
 	u64 pages, budget, rounds, seed, threads;
+	unsigned int first, end; /* words of a page */
 	u32 *generation; /* what each page was last written with */
 	bool verify_only;
 	bool failed; /* atomic */
@@ -64,7 +68,7 @@ static void write_page(struct test *t, u64 page, u32 generation)
 	volatile u64 *p = page_at(t, page);
 	unsigned int i;
 
-	for (i = 0; i < GVM_PAGE_SIZE / 8; i++)
+	for (i = t->first; i < t->end; i++)
 		p[i] = is_zero(page, generation) ? 0 : word_of(t, page, generation, i);
 	t->generation[page] = generation;
 }
@@ -75,7 +79,7 @@ static void check_page(struct test *t, u64 page)
 	volatile u64 *p = page_at(t, page);
 	unsigned int i;
 
-	for (i = 0; i < GVM_PAGE_SIZE / 8; i++) {
+	for (i = t->first; i < t->end; i++) {
 		u64 want = !generation || is_zero(page, generation)
 				   ? 0
 				   : word_of(t, page, generation, i);
@@ -203,16 +207,28 @@ static u64 size(const char *s)
 	return v;
 }
 
+static void part(struct test *t, const char *s)
+{
+	unsigned int i, n, words = GVM_PAGE_SIZE / 8;
+
+	if (sscanf(s, "%u:%u", &i, &n) != 2 || i >= n || n > words)
+		errx(2, "'%s' is not of the form I:N", s);
+	t->first = words / n * i;
+	t->end = words / n * (i + 1);
+}
+
 static const char *parse(struct test *t, int argc, char **argv)
 {
 	static const struct option options[] = {
 		{"budget", required_argument, NULL, 'b'}, {"threads", required_argument, NULL, 't'},
 		{"rounds", required_argument, NULL, 'r'}, {"seed", required_argument, NULL, 's'},
-		{"verify-only", no_argument, NULL, 'v'},  {NULL, 0, NULL, 0},
+		{"verify-only", no_argument, NULL, 'v'},  {"part", required_argument, NULL, 'p'},
+		{NULL, 0, NULL, 0},
 	};
 	int opt;
 
 	t->threads = 2;
+	t->end = GVM_PAGE_SIZE / 8;
 	t->rounds = 1000;
 	t->seed = 1;
 	while ((opt = getopt_long(argc, argv, "", options, NULL)) != -1) {
@@ -224,6 +240,8 @@ static const char *parse(struct test *t, int argc, char **argv)
 			t->rounds = number(optarg, 0);
 		else if (opt == 's')
 			t->seed = number(optarg, 0);
+		else if (opt == 'p')
+			part(t, optarg);
 		else if (opt == 'v')
 			t->verify_only = true;
 		else

@@ -9,6 +9,7 @@
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/prctl.h>
 #include <sys/socket.h>
 #include <sys/un.h>
 #include <sys/wait.h>
@@ -69,6 +70,7 @@ static pid_t spawn(const char *const *args, int *err_fd)
 	if (pid < 0)
 		die("fork: %m");
 	if (pid == 0) {
+		prctl(PR_SET_PDEATHSIG, SIGKILL); /* not to outlive a test that fails */
 		dup2(p[1], STDERR_FILENO);
 		execv(argv[0], (char *const *)argv);
 		_exit(127);

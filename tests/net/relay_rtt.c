@@ -232,13 +232,14 @@ static pid_t fork_relay(const struct sockaddr_in *client, const struct sockaddr_
 	struct sockaddr_in me = {.sin_family = AF_INET, .sin_port = htons(port)}, from;
 	static u8 buf[65536];
 	pid_t pid = fork();
-	int fd, one = 1;
+	int fd, one = 1, room = 4 << 20;
 
 	if (pid)
 		return pid;
 	me.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
 	fd = socket(AF_INET, SOCK_DGRAM, 0);
 	setsockopt(fd, SOL_UDP, 104 /* UDP_GRO */, &one, sizeof(one));
+	setsockopt(fd, SOL_SOCKET, SO_RCVBUF, &room, sizeof(room));
 	if (bind(fd, (struct sockaddr *)&me, sizeof(me)))
 		abort();
 	for (;;) {

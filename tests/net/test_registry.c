@@ -3,21 +3,12 @@
 #define _GNU_SOURCE 1
 #include <arpa/inet.h>
 #include <errno.h>
-#include <setjmp.h>
 #include <signal.h>
-#include <stdarg.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <sys/stat.h>
 #include <time.h>
 #include <unistd.h>
-#include <cmocka.h>
-#include "net_helpers.h"
-
-#define GW_ID	  (GVM_MAX_GATEWAYS > 3 ? 3U : 0U)
-#define SLAVE(i)  ((GW_ID << GVM_ROUTING_SHIFT) + (i))
-#define CLIENT(i) (GVM_MAX_SLAVES + (i))
-#define WAIT	  3000
+#include "net_site.h"
 
 static u64 now_us(void)
 {
