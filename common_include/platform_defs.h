@@ -6,17 +6,58 @@
 #ifdef __KERNEL__
 
 #include <linux/types.h>
+#include <linux/build_bug.h>
 #include <linux/errno.h>
 #include <linux/kernel.h>
+#include <linux/mutex.h>
 #include <linux/spinlock.h>
 #include <linux/string.h>
 #include <linux/bug.h>
-#include <asm/unaligned.h>
+#include "../master_core/kernel_compat.h"
 
+/*
+ * A lock is taken in process context only; gvm_mutex_t may be held while a
+ * mapping is changed, which sleeps. The same words for both: the type decides.
+ */
 typedef spinlock_t gvm_lock_t;
-#define gvm_lock_init(l) spin_lock_init(l)
-#define gvm_lock(l)      spin_lock_bh(l)
-#define gvm_unlock(l)    spin_unlock_bh(l)
+typedef struct mutex gvm_mutex_t;
+
+static inline void gvm_spin_init_key(spinlock_t *l, const char *name, struct lock_class_key *key)
+{
+	spin_lock_init(l);
+	lockdep_set_class_and_name(l, key, name);
+}
+
+static inline void gvm_mutex_init_key(struct mutex *l, const char *name,
+				      struct lock_class_key *key)
+{
+	__mutex_init(l, name, key);
+}
+
+static inline void gvm_mutex_lock(struct mutex *l) __acquires(l)
+{
+	mutex_lock(l);
+}
+
+static inline void gvm_spin_lock_bh(spinlock_t *l) __acquires(l)
+{
+	spin_lock_bh(l);
+}
+
+static inline void gvm_spin_unlock_bh(spinlock_t *l) __releases(l)
+{
+	spin_unlock_bh(l);
+}
+
+#define gvm_lock_init(l)                                                                           \
+	do {                                                                                       \
+		static struct lock_class_key gvm_key;                                              \
+		_Generic((l), spinlock_t *: gvm_spin_init_key, struct mutex *: gvm_mutex_init_key)( \
+			l, #l, &gvm_key);                                                          \
+	} while (0)
+#define gvm_lock(l) _Generic((l), spinlock_t *: gvm_spin_lock_bh, struct mutex *: gvm_mutex_lock)(l)
+#define gvm_unlock(l)                                                                              \
+	_Generic((l), spinlock_t *: gvm_spin_unlock_bh, struct mutex *: mutex_unlock)(l)
 
 #define gvm_put_le16(p, v) put_unaligned_le16(v, p)
 #define gvm_put_le32(p, v) put_unaligned_le32(v, p)
@@ -44,6 +85,7 @@ typedef int32_t s32;
 typedef int64_t s64;
 
 typedef pthread_mutex_t gvm_lock_t;
+typedef pthread_mutex_t gvm_mutex_t; /* held while mappings change: sleeps in the kernel */
 #define gvm_lock_init(l) pthread_mutex_init(l, NULL)
 #define gvm_lock(l)      pthread_mutex_lock(l)
 #define gvm_unlock(l)    pthread_mutex_unlock(l)

@@ -9,29 +9,9 @@
 # Usage: guest_kernel.sh [6.1|5.10|6.12]
 set -euo pipefail
 . "$(dirname "$0")/common.sh"
+. "$(dirname "$0")/debian.sh"
 
 series=${1:-6.1}
-case $series in
-6.1) suite=bookworm ;;
-5.10) suite=bullseye ;;
-6.12) suite=bookworm-backports ;;
-*) die "no Debian kernel known for '$series': 5.10, 6.1 or 6.12" ;;
-esac
-dir=$GVM_CACHE/kernel-$series
-
-# A package list of our own, so that the machine's sources stay as they are.
-apt_options() {
-	local key=/usr/share/keyrings/debian-archive-keyring.gpg
-
-	mkdir -p "$dir/apt/lists/partial" "$dir/apt/archives/partial"
-	[ -e "$dir/apt/sources.list" ] ||
-		echo "deb [arch=amd64 signed-by=$key] http://deb.debian.org/debian $suite main" \
-			>"$dir/apt/sources.list"
-	APT=(-o Dir::Etc::sourcelist="$dir/apt/sources.list" -o Dir::Etc::sourceparts=/dev/null
-		-o Dir::State::lists="$dir/apt/lists" -o Dir::Cache="$dir/apt"
-		-o APT::Sandbox::User="$(id -un)" -o Debug::NoLocking=1 -qq)
-}
-
 # The image that the meta package depends on.
 image_package() {
 	apt-cache "${APT[@]}" show linux-image-amd64 2>/dev/null |
@@ -42,13 +22,10 @@ image_package() {
 download() {
 	local package
 
-	say "fetching the package list of Debian $suite"
-	apt-get "${APT[@]}" update >&2 || die "apt-get update of $suite failed: is there a network?"
+	debian_update
 	package=$(image_package) || true
 	[ -n "$package" ] || die "Debian $suite has no linux-image of series $series"
-	say "fetching $package (not installed, only unpacked into the cache)"
-	(cd "$dir" && rm -f -- *.deb && apt-get "${APT[@]}" download "$package" >&2) ||
-		die "apt-get download $package failed: is there a network?"
+	(cd "$dir" && rm -f -- *.deb && debian_download "$package")
 }
 
 # A bzImage carries the kernel as a compressed ELF: its setup header says where.
@@ -92,12 +69,11 @@ unpack() {
 	rm -f "$deb"
 }
 
-mkdir -p "$dir"
+debian_open "$series"
 exec 9>"$dir/lock"
 flock 9
 if [ ! -e "$dir/result" ]; then
 	need guest
-	apt_options
 	download
 	unpack
 fi

@@ -106,19 +106,32 @@ u32 gvm_page_home(struct gvm_node *n, u64 page)
 	return gvm_route_home(&n->agent->route, page);
 }
 
-/* Acknowledgements of grants wait for company: the next request takes them along. */
-void gvm_agent_flush_acks(struct gvm_node *n)
+/*
+ * Acknowledgements of grants wait for company: the next request to the same home
+ * takes them along. To another they would cost a datagram and a wake-up there.
+ */
+static void flush_acks(struct gvm_node *n, u32 target)
 {
 	struct gvm_agent *a = n->agent;
+	u32 kept = 0;
 
 	for (u32 i = 0; i < a->nacks; i++) {
 		struct gvm_ack *k = &a->acks[i];
 
-		gvm_send(n, k->target, MSG_GRANT_ACK, k->req_id, a->vm_id, a->route.epoch, 0,
-			 k->body, sizeof(k->body), NULL);
+		if (target != GVM_NO_NODE && k->target != target)
+			a->acks[kept++] = *k;
+		else
+			gvm_send(n, k->target, MSG_GRANT_ACK, k->req_id, a->vm_id, a->route.epoch,
+				 0, k->body, sizeof(k->body), NULL);
 	}
-	a->nacks = 0;
-	a->acks_due = (u64)-1;
+	a->nacks = kept;
+	if (!kept)
+		a->acks_due = (u64)-1;
+}
+
+void gvm_agent_flush_acks(struct gvm_node *n)
+{
+	flush_acks(n, GVM_NO_NODE);
 }
 
 static void ack_send(struct gvm_node *n, u32 target, u64 req_id, const struct gvm_page_body *b,
@@ -246,8 +259,8 @@ static bool request_start(struct gvm_node *n, struct gvm_page *p)
 	}
 	gvm_page_body_encode(body, &b);
 	p->req_id = gvm_req_start(n, &r);
-	if (p->req_id && !ahead)
-		gvm_agent_flush_acks(n);
+	if (p->req_id)
+		flush_acks(n, r.target);
 	return p->req_id;
 }
 
@@ -294,6 +307,7 @@ void gvm_page_request(struct gvm_node *n, struct gvm_page *p)
 		gvm_page_fail(n, p, -EAGAIN);
 	} else if (p->flags & AP_WAIT) {
 		defer(n, p);
+		n->ops->arm_timer(n->ctx, n->ops->get_time_us(n->ctx) + GVM_RTO_FIRST_US);
 	} else {
 		gvm_page_forget(n, p);
 	}

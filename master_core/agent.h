@@ -76,7 +76,7 @@ struct gvm_return {
 };
 
 struct gvm_agent {
-	gvm_lock_t lock;
+	gvm_mutex_t lock;
 	bool attached;
 	u32 vm_id;
 	u64 ram_pages;

@@ -117,17 +117,11 @@ static void txn_fail(struct gvm_node *n, struct gvm_home_vm *vm, struct gvm_dir_
 	txn_end(n, vm, s, t);
 }
 
-/* The grant is mapped: the requester now holds the page. */
-static int settle_grant(struct gvm_node *n, struct gvm_dir_entry *e, const struct gvm_txn *t)
+/* The grant is mapped: the requester now holds the page. A reader is counted since it was sent. */
+static void settle_grant(struct gvm_node *n, struct gvm_dir_entry *e, const struct gvm_txn *t)
 {
-	if (t->mode != GVM_MODE_READ) {
+	if (t->mode != GVM_MODE_READ)
 		set_owner(n, e, t->from.src_id);
-		return 0;
-	}
-	if (e->state != DIR_SHARED)
-		set_uncached(n, e);
-	e->state = DIR_SHARED;
-	return copyset_add(&e->holders, t->from.src_id, n->ops, n->ctx);
 }
 
 /*
@@ -196,10 +190,15 @@ static void txn_grant(struct gvm_node *n, struct gvm_home_vm *vm, struct gvm_dir
 				   .put_handle = true,
 				   .done = grant_timeout};
 
+	t->mode = b.mode = grant_mode(e, t);
+	/* A reader that could not be written down could not be recalled. */
+	if (t->mode == GVM_MODE_READ && copyset_add(&e->holders, t->from.src_id, n->ops, n->ctx)) {
+		txn_fail(n, vm, s, t, -ENOMEM);
+		return;
+	}
 	/* The owner's write-back may be under way: it must still fit what it owns. */
 	if (owner_of(e) != t->from.src_id)
 		e->version++;
-	t->mode = b.mode = grant_mode(e, t);
 	t->version = b.version = e->version;
 	t->phase = TXN_GRANT;
 	if (!e->frame)
@@ -476,13 +475,18 @@ static bool grant_is_moot(const struct gvm_txn *t, const struct gvm_header *h,
 void gvm_home_write(struct gvm_node *n, const struct gvm_header *h, const struct gvm_page_body *b,
 		    const u8 *data)
 {
-	struct gvm_home_vm *vm = vm_for(n, h, b);
+	struct gvm_home_vm *vm;
 	struct gvm_dir_shard *s;
 	struct gvm_dir_entry *e;
 	struct gvm_txn *t;
 	int status = GVM_ESTALE;
 	u32 version = 0;
 
+	if (!(b->flags & (GVM_PF_DATA | GVM_PF_ZERO))) {
+		gvm_stat_inc(n, rx_bad);
+		return;
+	}
+	vm = vm_for(n, h, b);
 	if (!vm)
 		return;
 	s = gvm_dir_shard_of(vm, b->page);
@@ -596,9 +600,8 @@ void gvm_home_grant_ack(struct gvm_node *n, const struct gvm_header *h,
 	    gvm_rpc_take(n, b->aux, h, b->page, MSG_MEM_ACK)) {
 		if (b->status)
 			unsettle_grant(n, e, t);
-		else if (settle_grant(n, e, t))
-			gvm_log(n, GVM_LOG_ERR, "no memory for the copyset of page %llu",
-				(unsigned long long)b->page);
+		else
+			settle_grant(n, e, t);
 		txn_end(n, vm, s, t);
 	}
 	gvm_unlock(&s->lock);

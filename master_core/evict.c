@@ -67,8 +67,8 @@ void gvm_agent_write_back(struct gvm_node *n, struct gvm_page **pages, u32 count
 
 void gvm_agent_resume_write(struct gvm_node *n, struct gvm_page *p)
 {
-	if (!p->req_id)
-		write_start(n, p);
+	if (!p->req_id && !write_start(n, p))
+		gvm_page_fail(n, p, -EAGAIN);
 }
 
 static void written(struct gvm_node *n, struct gvm_page *p, u32 version)

@@ -124,6 +124,8 @@ static void check_ready(struct program *p)
 	u64 now = gvm_now_us();
 	u32 alive = gvm_members_alive(gvm_backend_roster(m->backend), now);
 
+	if (gvm_registration_refused(gvm_backend_registration(m->backend)))
+		return;
 	if (alive < m->opt.min_slaves) {
 		if (now - p->started_us < m->opt.wait_seconds * 1000000ULL)
 			return;
@@ -148,7 +150,7 @@ static void announce_stall(struct gvm_master *m, const struct gvm_stall *stall)
 			 (unsigned long long)stall->page, m->opt.vm_id);
 	else if (stall->status == -EIO)
 		snprintf(text, sizeof(text),
-			 "%s does not answer, page %#llx of VM %u is there: the guest waits", who,
+			 "%s does not answer: the guest waits for page %#llx of VM %u", who,
 			 (unsigned long long)stall->page, m->opt.vm_id);
 	else
 		snprintf(text, sizeof(text), "%s cannot serve page %#llx of VM %u: %s", who,

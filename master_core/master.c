@@ -95,7 +95,8 @@ static int close_at_homes(struct gvm_master *m, const struct master_vm *vm, u32 
 	return err;
 }
 
-/* Only those that opened it; a home that did not answer gives up the rest when it is asked again. */
+/* Only those that opened it; a home that did not answer gives up the rest when it is asked again.
+ */
 static void undo_open(struct gvm_master *m, const struct master_vm *vm, struct gvm_vm_call *calls)
 {
 	u32 i, n = 0;
@@ -246,6 +247,7 @@ static int create_pager(struct gvm_master *m, struct master_vm *vm, char *s)
 		.copy_reads = m->opt.copy_reads,
 		.node = gvm_backend_node(m->backend),
 		.log = &m->log,
+		.totals = &m->totals,
 	};
 	int err = gvm_pager_create(&vm->pager, &cfg);
 
@@ -323,7 +325,12 @@ int gvm_master_open_vm(struct gvm_master *m, u64 ram_size, char *s)
 
 	if (m->vm.open)
 		return join_vm(m, vm.ram_pages, s);
-	if (ram_size & (GVM_PAGE_SIZE - 1) || (!ram_size && !m->adopt)) {
+	if (!ram_size && !m->adopt) {
+		snprintf(s, GVM_SENTENCE_MAX, "VM %u has no RAM yet that could be joined",
+			 m->opt.vm_id);
+		return -ENOENT;
+	}
+	if (ram_size & (GVM_PAGE_SIZE - 1)) {
 		snprintf(s, GVM_SENTENCE_MAX, "a RAM size of %llu bytes is not possible",
 			 (unsigned long long)ram_size);
 		return -EINVAL;
@@ -378,8 +385,7 @@ static u64 flush_all(struct gvm_master *m)
 	u64 count;
 
 	while (left && gvm_now_us() - since < FLUSH_PATIENCE_US) {
-		if (poll(&wake, 1, FLUSH_POLL_MS) > 0 &&
-		    read(m->wake, &count, sizeof(count)) < 0)
+		if (poll(&wake, 1, FLUSH_POLL_MS) > 0 && read(m->wake, &count, sizeof(count)) < 0)
 			continue;
 		left = gvm_agent_flush(n, false);
 		if (left < least) {

@@ -33,6 +33,7 @@ struct gvm_master {
 	struct gvm_backend *backend;
 	struct gvm_sessions *sessions;
 	struct master_vm vm;
+	struct gvm_pager_totals totals;
 	pthread_mutex_t lock; /* vm changes under it; others than the main thread read under it */
 	bool adopt;	      /* the next VM continues with what was kept */
 	bool closing;

@@ -128,8 +128,9 @@ static int deal(struct gvm_members *m, u64 ram_pages, u32 stripe_shift, u64 *sha
 
 		while (pages && i + 1 < m->count &&
 		       (shares[i] + pages > m->room[i] ||
-			(!greedy && dealt + pages > (unsigned __int128)ram_pages * room /
-								    m->free_pages + half)))
+			(!greedy &&
+			 dealt + pages >
+				 (unsigned __int128)ram_pages * room / m->free_pages + half)))
 			room += m->room[++i];
 		if (shares[i] + pages > m->room[i])
 			return -ENOSPC;

@@ -12,38 +12,52 @@ struct field {
 
 #define NODE(name)                                                                                 \
 	{                                                                                          \
-		#name, offsetof(struct gvm_node_stats, name)                                       \
+#name, offsetof(struct gvm_node_stats, name)                                       \
 	}
 #define NET(name)                                                                                  \
 	{                                                                                          \
-		#name, offsetof(struct gvm_backend_stats, net.name)                                \
+#name, offsetof(struct gvm_backend_stats, net.name)                                \
 	}
 #define BACKEND(name)                                                                              \
 	{                                                                                          \
-		#name, offsetof(struct gvm_backend_stats, name)                                    \
+#name, offsetof(struct gvm_backend_stats, name)                                    \
 	}
 
 static const struct field node_fields[] = {
-	NODE(rx_messages),     NODE(rx_bad),	       NODE(rx_version),
-	NODE(rx_stale_reply),  NODE(rx_unexpected),    NODE(rx_not_mine),
-	NODE(tx_messages),     NODE(tx_errors),	       NODE(retransmits),
-	NODE(rpc_failures),    NODE(req_ring_full),    NODE(faults_read),
-	NODE(faults_write),    NODE(fault_errors),     NODE(upgrades),
-	NODE(prefetches),      NODE(prefetch_refused), NODE(pages_in),
-	NODE(pages_in_zero),   NODE(writebacks),       NODE(writebacks_zero),
-	NODE(evictions),       NODE(grants),	       NODE(invalidations_tx),
-	NODE(invalidations_rx), NODE(transfers),       NODE(home_full),
-	NODE(home_refused),    NODE(resident_pages),   NODE(stored_pages),
-	NODE(touched_pages),   NODE(reserved_pages),
+	NODE(rx_messages),	NODE(rx_bad),	    NODE(rx_version),	 NODE(rx_stale_reply),
+	NODE(rx_unexpected),	NODE(rx_not_mine),  NODE(tx_messages),	 NODE(tx_errors),
+	NODE(retransmits),	NODE(rpc_failures), NODE(req_ring_full), NODE(faults_read),
+	NODE(faults_write),	NODE(fault_errors), NODE(upgrades),	 NODE(prefetches),
+	NODE(prefetch_refused), NODE(pages_in),	    NODE(pages_in_zero), NODE(writebacks),
+	NODE(writebacks_zero),	NODE(evictions),    NODE(grants),	 NODE(invalidations_tx),
+	NODE(invalidations_rx), NODE(transfers),    NODE(home_full),	 NODE(home_refused),
+	NODE(resident_pages),	NODE(stored_pages), NODE(touched_pages), NODE(reserved_pages),
 };
 
 static const struct field net_fields[] = {
-	NET(rx_calls),	   NET(rx_datagrams), NET(rx_bytes),	   NET(rx_truncated),
-	NET(rx_errors),	   NET(rx_overflow),  NET(tx_calls),	   NET(tx_sends),
-	NET(tx_datagrams), NET(tx_bytes),     NET(tx_packets),	   NET(tx_packed),
-	NET(tx_gso),	   NET(tx_full),      NET(tx_errors),	   NET(tx_again),
-	NET(rcvbuf),	   NET(sndbuf),	      NET(gso),		   NET(gro),
-	BACKEND(tx_no_route), BACKEND(rx_control), BACKEND(rx_control_refused),
+	NET(rx_calls),
+	NET(rx_datagrams),
+	NET(rx_bytes),
+	NET(rx_truncated),
+	NET(rx_errors),
+	NET(rx_overflow),
+	NET(tx_calls),
+	NET(tx_sends),
+	NET(tx_datagrams),
+	NET(tx_bytes),
+	NET(tx_packets),
+	NET(tx_packed),
+	NET(tx_gso),
+	NET(tx_full),
+	NET(tx_errors),
+	NET(tx_again),
+	NET(rcvbuf),
+	NET(sndbuf),
+	NET(gso),
+	NET(gro),
+	BACKEND(tx_no_route),
+	BACKEND(rx_control),
+	BACKEND(rx_control_refused),
 };
 
 static void print_fields(FILE *out, const struct field *fields, size_t n, const void *from)
@@ -100,7 +114,8 @@ void gvm_status_gateways(FILE *out, struct gvm_backend *b)
 			from ? "," : "", s.id, ip, ntohs(s.addr.sin_port), state_name(&s));
 		if (s.heard_us)
 			fprintf(out, ",\"age_ms\":%llu",
-				(unsigned long long)(now > s.heard_us ? now - s.heard_us : 0) / 1000);
+				(unsigned long long)(now > s.heard_us ? now - s.heard_us : 0) /
+					1000);
 		fputc('}', out);
 		from = s.id + 1;
 	}

@@ -88,7 +88,8 @@ int gvm_pager_memfd(const struct gvm_pager *p)
 
 void pager_complain(struct gvm_pager *p, struct pager_client *c, const char *what, int err)
 {
-	if (err == -ESRCH || __atomic_exchange_n(&c->complained, true, __ATOMIC_RELAXED))
+	if (err == -ESRCH || err == -ENOENT ||
+	    __atomic_exchange_n(&c->complained, true, __ATOMIC_RELAXED))
 		return;
 	gvm_logf(p->cfg.log, GVM_LOG_ERR, "cannot %s through a client's userfaultfd: %s", what,
 		 strerror(-err));
@@ -108,8 +109,8 @@ int gvm_pager_add_client(struct gvm_pager *p, int uffd, u64 base, u64 size)
 	struct pager_client *c;
 	int i;
 
-	if ((base | size) & (GVM_PAGE_SIZE - 1) || !size ||
-	    size > p->cfg.pages << GVM_PAGE_SHIFT || base + size < base)
+	if ((base | size) & (GVM_PAGE_SIZE - 1) || !size || size > p->cfg.pages << GVM_PAGE_SHIFT ||
+	    base + size < base)
 		return -EINVAL;
 	probe(p, uffd, base);
 	pthread_rwlock_wrlock(&p->clients_lock);
@@ -192,19 +193,9 @@ void gvm_pager_fail(struct gvm_pager *p, u64 page, int status)
 	cancel(gvm_fault_take_waiters(p->faults, page), status);
 }
 
-void gvm_pager_stats(struct gvm_pager *p, struct gvm_pager_stats *out)
+u64 gvm_pager_resident(const struct gvm_pager *p)
 {
-	const u64 *from = (const u64 *)&p->stats;
-	u64 *to = (u64 *)out;
 	struct stat st;
-	size_t i;
 
-	for (i = 0; i < sizeof(*out) / sizeof(u64); i++)
-		to[i] = __atomic_load_n(&from[i], __ATOMIC_RELAXED);
-	out->resident_bytes = fstat(p->memfd, &st) ? 0 : (u64)st.st_blocks * 512;
-}
-
-const struct gvm_histogram *gvm_pager_latency(const struct gvm_pager *p)
-{
-	return &p->latency;
+	return fstat(p->memfd, &st) ? 0 : (u64)st.st_blocks * 512;
 }

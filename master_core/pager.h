@@ -20,12 +20,23 @@
 
 struct gvm_pager;
 
+/* What pagers count; of all the VMs a node serves one after the other. */
+struct gvm_pager_totals {
+	u64 faults;	     /* events read */
+	u64 map_calls, maps; /* maps / map_calls pages went together */
+	u64 protect_calls, protects;
+	u64 punch_calls, drops;
+	/* From a fault's event to the moment its access was resumed, in microseconds. */
+	struct gvm_histogram latency;
+};
+
 struct gvm_pager_config {
 	const char *name; /* of the memory object */
 	u64 pages;
 	bool copy_reads; /* map read-only pages by copying even if the kernel can do without */
 	struct gvm_node *node;
 	const struct gvm_logger *log;
+	struct gvm_pager_totals *totals;
 };
 
 /* Pages to be mapped at the end of a turn; one list a worker. */
@@ -37,14 +48,6 @@ struct gvm_map_request {
 struct gvm_map_list {
 	struct gvm_map_request *requests;
 	unsigned int count, room;
-};
-
-struct gvm_pager_stats {
-	u64 faults;		  /* events read */
-	u64 map_calls, maps;	  /* maps / map_calls pages went together */
-	u64 protect_calls, protects;
-	u64 punch_calls, drops;
-	u64 resident_bytes;	  /* what the memory object occupies */
 };
 
 /* 0 or a negative errno (-ENOMEM, -EMFILE, ...). */
@@ -84,8 +87,7 @@ void gvm_pager_map_now(struct gvm_pager *p, u64 page, enum gvm_prot prot, bool z
 /* Dropped pages have left every mapping when this returns. Before anything is sent. */
 void gvm_pager_settle(struct gvm_pager *p);
 
-void gvm_pager_stats(struct gvm_pager *p, struct gvm_pager_stats *out);
-/* From a fault's event to the moment its access was resumed, in microseconds. */
-const struct gvm_histogram *gvm_pager_latency(const struct gvm_pager *p);
+/* What the memory object occupies, in bytes. */
+u64 gvm_pager_resident(const struct gvm_pager *p);
 
 #endif

@@ -42,7 +42,7 @@ static int protect_run(struct gvm_pager *p, u64 first, unsigned int n)
 		if (!pager_client_addr(c, first, n, &addr))
 			continue;
 		e = gvm_uffd_protect(c->uffd, addr, (u64)n << GVM_PAGE_SHIFT);
-		if (e && e != -ESRCH) {
+		if (e && e != -ESRCH && e != -ENOENT) {
 			pager_complain(p, c, "write-protect pages", e);
 			err = e;
 		}

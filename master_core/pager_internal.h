@@ -39,11 +39,9 @@ struct gvm_pager {
 	struct gvm_fault_table *faults;
 	struct gvm_bounces bounces;
 	struct pager_drops drops;
-	struct gvm_pager_stats stats;
-	struct gvm_histogram latency;
 };
 
-#define pager_count(p, field, n) __atomic_fetch_add(&(p)->stats.field, (n), __ATOMIC_RELAXED)
+#define pager_count(p, field, n) __atomic_fetch_add(&(p)->cfg.totals->field, (n), __ATOMIC_RELAXED)
 
 static inline u8 *pager_page(const struct gvm_pager *p, u64 page)
 {
@@ -59,7 +57,7 @@ static inline bool pager_client_addr(const struct pager_client *c, u64 first, u6
 	return c->used && off + (n << GVM_PAGE_SHIFT) <= c->size;
 }
 
-/* Says once what is wrong with a client's userfaultfd; a client that has gone is nothing. */
+/* Says once what is wrong with a client's userfaultfd; one that has gone or unmaps is none. */
 void pager_complain(struct gvm_pager *p, struct pager_client *c, const char *what, int err);
 
 /* Whether page is dropped and still visible. */

@@ -64,7 +64,7 @@ static u8 choose(const struct gvm_pager *p, const struct plan *pl, bool zero)
 		return MAP_ZERO;
 	if (pl->prot == GVM_PROT_WRITE)
 		return pl->faults.hints == (GVM_FAULT_WP | GVM_FAULT_WRITE) ? MAP_RAISE
-									     : MAP_CACHED;
+									    : MAP_CACHED;
 	return p->can_continue_wp ? MAP_CACHED : MAP_REFRESH;
 }
 
@@ -78,8 +78,8 @@ static void make_plan(struct gvm_pager *p, struct plan *pl, const struct gvm_map
 	gvm_fault_take(p->faults, r->page, &pl->faults);
 	pl->bounce = gvm_bounce_take(&p->bounces, r->page);
 	pl->how = choose(p, pl, r->zero);
-	pl->escalate = pl->how == MAP_REFRESH &&
-		       pl->faults.hints & (GVM_FAULT_MINOR | GVM_FAULT_MISSING);
+	pl->escalate =
+		pl->how == MAP_REFRESH && pl->faults.hints & (GVM_FAULT_MINOR | GVM_FAULT_MISSING);
 }
 
 /* A page that nobody waits for is mapped for every client. */
@@ -187,8 +187,9 @@ static void finish(struct gvm_pager *p, struct plan *plans, unsigned int n)
 		struct plan *pl = &plans[i];
 
 		if (pl->faults.since_us)
-			gvm_histogram_add(&p->latency, now - pl->faults.since_us);
-		/* Nobody took the copy, so nobody sees the page: it may be filled piece by piece. */
+			gvm_histogram_add(&p->cfg.totals->latency, now - pl->faults.since_us);
+		/* Nobody took the copy, so nobody sees the page: it may be filled piece by piece.
+		 */
 		if (pl->bounce && !pl->installed)
 			memcpy(pager_page(p, pl->page), pl->bounce->bytes, GVM_PAGE_SIZE);
 		gvm_bounce_put(&p->bounces, pl->bounce);

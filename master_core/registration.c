@@ -7,7 +7,7 @@
 
 /* The node that has our id may be our dead predecessor, whom the gateway forgets. */
 #define EXIST_PATIENCE_US 5000000
-#define MENTION_WAIT_US   1000000
+#define MENTION_WAIT_US	  1000000
 
 struct gateway {
 	u64 heard;
@@ -26,7 +26,7 @@ struct gvm_registration {
 	u64 next;
 	u64 nonce; /* upper half of our req_ids; the lower is the gateway's id */
 	bool ever_accepted;
-	u32 accepted;
+	u32 accepted, refused;
 };
 
 struct gvm_registration *gvm_registration_create(const struct gvm_registration_config *cfg)
@@ -83,6 +83,8 @@ static void set_state(struct gvm_registration *r, struct gateway *g, u8 state)
 {
 	r->accepted += (state == GVM_REGISTRATION_ACCEPTED);
 	r->accepted -= (g->state == GVM_REGISTRATION_ACCEPTED);
+	r->refused += (state == GVM_REGISTRATION_REFUSED);
+	r->refused -= (g->state == GVM_REGISTRATION_REFUSED);
 	g->state = state;
 }
 
@@ -95,7 +97,9 @@ static void check_silence(struct gvm_registration *r, u32 gw, struct gateway *g,
 		g->first_try = now;
 	if (g->heard && now - g->heard < GVM_PEER_GONE_US)
 		return;
-	if (g->state == GVM_REGISTRATION_ACCEPTED) {
+	if (g->state == GVM_REGISTRATION_REFUSED) {
+		set_state(r, g, GVM_REGISTRATION_SILENT);
+	} else if (g->state == GVM_REGISTRATION_ACCEPTED) {
 		set_state(r, g, GVM_REGISTRATION_SILENT);
 		g->mentioned = true;
 		gvm_logf(r->cfg.log, GVM_LOG_WARN, "gateway %u at %s does not answer any more", gw,
@@ -143,8 +147,8 @@ static void accepted(struct gvm_registration *r, u32 gw, struct gateway *g,
 	bool restarted = g->boot && g->boot != b->gateway_boot;
 
 	if (restarted)
-		gvm_logf(r->cfg.log, GVM_LOG_INFO, "registered with gateway %u, which has restarted",
-			 gw);
+		gvm_logf(r->cfg.log, GVM_LOG_INFO,
+			 "registered with gateway %u, which has restarted", gw);
 	else if (g->state != GVM_REGISTRATION_ACCEPTED)
 		gvm_logf(r->cfg.log, GVM_LOG_INFO, "registered with gateway %u", gw);
 	set_state(r, g, GVM_REGISTRATION_ACCEPTED);
@@ -241,6 +245,16 @@ bool gvm_registration_status(struct gvm_registration *r, u32 from, struct gvm_ga
 	out->heard_us = g->heard;
 	pthread_mutex_unlock(&r->lock);
 	return true;
+}
+
+bool gvm_registration_refused(struct gvm_registration *r)
+{
+	bool refused;
+
+	pthread_mutex_lock(&r->lock);
+	refused = r->refused && !r->ever_accepted;
+	pthread_mutex_unlock(&r->lock);
+	return refused;
 }
 
 u32 gvm_registration_accepted(struct gvm_registration *r)

@@ -40,7 +40,7 @@ struct gvm_gateway_status {
 	u32 id;
 	struct sockaddr_in addr;
 	enum gvm_registration_state state;
-	s32 status; /* when refused */
+	s32 status;   /* when refused */
 	u64 heard_us; /* 0: never */
 };
 
@@ -56,6 +56,8 @@ void gvm_registration_ack(struct gvm_registration *r, u64 req_id, const u8 *body
 
 /* The first known gateway with an id >= from; false when there is none. */
 bool gvm_registration_status(struct gvm_registration *r, u32 from, struct gvm_gateway_status *out);
+/* Whether one refuses it, and may still change its mind. */
+bool gvm_registration_refused(struct gvm_registration *r);
 /* How many gateways take this node now. */
 u32 gvm_registration_accepted(struct gvm_registration *r);
 

@@ -492,9 +492,10 @@ static int answer_store(struct gvm_node *n, struct gvm_req *q, const struct gvm_
 		q->reply_len = h->length;
 		return 0;
 	}
-	if (h->length != GVM_MSG_MAX || q->type == MSG_MEM_WRITE)
+	if (h->length != GVM_MSG_MAX || q->type != MSG_MEM_READ)
 		return -EINVAL;
-	memcpy(q->reply + off, part, head);
+	if (head)
+		memcpy(q->reply + off, part, head);
 	q->reply_len = GVM_PAGE_BODY;
 	if (!q->want_page)
 		return 0;

@@ -27,9 +27,9 @@ struct session {
 	enum session_state state;
 	unsigned int client; /* index at the pager */
 	struct gvm_source source;
-	bool serving;	     /* source is with the workers */
-	bool paused;	     /* not listened to */
-	bool dead;	     /* freed when its last prefault has ended */
+	bool serving; /* source is with the workers */
+	bool paused;  /* not listened to */
+	bool dead;    /* freed when its last prefault has ended */
 	unsigned int prefaults;
 };
 
@@ -164,8 +164,8 @@ static int on_attach(struct session *s, const struct gvm_ipc_attach *a)
 
 	if (s->state != CONNECTED)
 		return -EPROTO;
-	answer.status = m->closing ? -ESHUTDOWN
-				   : gvm_master_open_vm(m, a->ram_size, answer.message);
+	answer.status =
+		m->closing ? -ESHUTDOWN : gvm_master_open_vm(m, a->ram_size, answer.message);
 	if (m->closing)
 		snprintf(answer.message, sizeof(answer.message), "the node is about to stop");
 	if (!answer.status) {

@@ -20,6 +20,7 @@ struct gvm_stalls {
 	unsigned int room;
 	unsigned int told; /* of those, how many were news and are no loss */
 	bool was_told;
+	bool lost; /* something is: nothing clears that */
 };
 
 struct gvm_stalls *gvm_stalls_create(void (*wake)(void *ctx), void *ctx)
@@ -96,6 +97,7 @@ void gvm_stalls_add(struct gvm_stalls *s, u64 page, u32 node, int status)
 			s->told--;
 		r->stall = (struct gvm_stall){page, node, status};
 		r->told = false;
+		s->lost |= gvm_stall_is_loss(status);
 		news = true;
 	}
 	pthread_mutex_unlock(&s->lock);
@@ -149,7 +151,7 @@ bool gvm_stalls_cleared(struct gvm_stalls *s)
 	bool cleared;
 
 	pthread_mutex_lock(&s->lock);
-	cleared = s->was_told && !s->told;
+	cleared = s->was_told && !s->told && !s->lost;
 	if (cleared)
 		s->was_told = false;
 	pthread_mutex_unlock(&s->lock);
@@ -197,6 +199,6 @@ void gvm_stalls_clear(struct gvm_stalls *s)
 	pthread_mutex_lock(&s->lock);
 	__atomic_store_n(&s->count, 0, __ATOMIC_RELEASE);
 	s->told = 0;
-	s->was_told = false;
+	s->was_told = s->lost = false;
 	pthread_mutex_unlock(&s->lock);
 }

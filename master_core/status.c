@@ -15,8 +15,7 @@ struct snapshot {
 	unsigned int clients;
 	struct gvm_vm_call *calls; /* one a member */
 	u32 nmembers;
-	struct gvm_pager_stats pager;
-	u64 faults, p50, p99;
+	u64 resident_bytes;
 };
 
 static void copy_members(struct snapshot *s, const struct master_vm *vm)
@@ -37,8 +36,6 @@ static void copy_members(struct snapshot *s, const struct master_vm *vm)
 
 static void take_snapshot(struct gvm_master *m, struct snapshot *s)
 {
-	const struct gvm_histogram *h;
-
 	memset(s, 0, sizeof(*s));
 	pthread_mutex_lock(&m->lock);
 	s->open = m->vm.open;
@@ -48,11 +45,7 @@ static void take_snapshot(struct gvm_master *m, struct snapshot *s)
 	s->clients = m->vm.clients;
 	if (s->open) {
 		copy_members(s, &m->vm);
-		gvm_pager_stats(m->vm.pager, &s->pager);
-		h = gvm_pager_latency(m->vm.pager);
-		s->faults = __atomic_load_n(&h->total, __ATOMIC_RELAXED);
-		s->p50 = gvm_histogram_percentile(h, 500);
-		s->p99 = gvm_histogram_percentile(h, 990);
+		s->resident_bytes = gvm_pager_resident(m->vm.pager);
 	}
 	pthread_mutex_unlock(&m->lock);
 }
@@ -119,25 +112,38 @@ static void print_nodes(struct gvm_master *m, FILE *out)
 	fputc(']', out);
 }
 
+static unsigned long long load(const u64 *counter)
+{
+	return __atomic_load_n(counter, __ATOMIC_RELAXED);
+}
+
+/* Since the node started, whatever VM it was. */
+static void print_pager(struct gvm_master *m, FILE *out)
+{
+	struct gvm_pager_totals *t = &m->totals;
+
+	fprintf(out,
+		"\"fault_us\":{\"count\":%llu,\"p50\":%llu,\"p99\":%llu},\"pager\":{"
+		"\"fault_events\":%llu,\"map_calls\":%llu,\"maps\":%llu,\"protect_calls\":%llu,"
+		"\"protects\":%llu,\"punch_calls\":%llu,\"drops\":%llu}",
+		load(&t->latency.total),
+		(unsigned long long)gvm_histogram_percentile(&t->latency, 500),
+		(unsigned long long)gvm_histogram_percentile(&t->latency, 990), load(&t->faults),
+		load(&t->map_calls), load(&t->maps), load(&t->protect_calls), load(&t->protects),
+		load(&t->punch_calls), load(&t->drops));
+}
+
 static void print_vm(struct gvm_master *m, const struct snapshot *s, FILE *out)
 {
 	fprintf(out,
 		"\"vm\":{\"id\":%u,\"attached\":%s,\"clients\":%u,\"ram_bytes\":%llu,"
-		"\"budget_bytes\":%llu,\"resident_bytes\":%llu,\"fault_events\":%llu,"
-		"\"fault_us\":{\"count\":%llu,\"p50\":%llu,\"p99\":%llu},",
+		"\"budget_bytes\":%llu,\"resident_bytes\":%llu,",
 		m->opt.vm_id, s->open ? "true" : "false", s->clients,
 		(unsigned long long)(s->ram_pages << GVM_PAGE_SHIFT),
-		(unsigned long long)m->opt.budget, (unsigned long long)s->pager.resident_bytes,
-		(unsigned long long)s->pager.faults, (unsigned long long)s->faults,
-		(unsigned long long)s->p50, (unsigned long long)s->p99);
-	fprintf(out,
-		"\"map_calls\":%llu,\"maps\":%llu,\"protect_calls\":%llu,\"protects\":%llu,"
-		"\"punch_calls\":%llu,\"drops\":%llu,",
-		(unsigned long long)s->pager.map_calls, (unsigned long long)s->pager.maps,
-		(unsigned long long)s->pager.protect_calls, (unsigned long long)s->pager.protects,
-		(unsigned long long)s->pager.punch_calls, (unsigned long long)s->pager.drops);
+		(unsigned long long)m->opt.budget, (unsigned long long)s->resident_bytes);
 	print_homes(m, s, out);
-	fputc('}', out);
+	fputs("},", out);
+	print_pager(m, out);
 }
 
 static void run_status(void *ctx, char *args, FILE *out)
@@ -216,8 +222,8 @@ static void run_stop(void *ctx, char *args, FILE *out)
 }
 
 const struct gvm_control_command gvm_master_commands[] = {
-	{"status", run_status}, {"gateways", run_gateways}, {"load", run_load},
-	{"stop", run_stop},	{NULL, NULL},
+	{"status", run_status}, {"gateways", run_gateways}, {"load", run_load}, {"stop", run_stop},
+	{NULL, NULL},
 };
 
 int gvm_master_load_gateways(struct gvm_master *m, const char *path)

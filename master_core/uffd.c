@@ -90,7 +90,7 @@ unsigned int gvm_uffd_read(int fd, struct gvm_uffd_fault *faults, unsigned int m
 			f->hints |= GVM_FAULT_WP | GVM_FAULT_WRITE;
 		else
 			f->hints |= flags & UFFD_PAGEFAULT_FLAG_MINOR ? GVM_FAULT_MINOR
-								       : GVM_FAULT_MISSING;
+								      : GVM_FAULT_MISSING;
 		n++;
 	}
 	return n;
@@ -116,7 +116,17 @@ static int write_protect(int fd, u64 addr, u64 len, u64 mode)
 
 int gvm_uffd_protect(int fd, u64 addr, u64 len)
 {
-	return write_protect(fd, addr, len, UFFDIO_WRITEPROTECT_MODE_WP);
+	int err = write_protect(fd, addr, len, UFFDIO_WRITEPROTECT_MODE_WP);
+	u64 end = addr + len;
+
+	/* A hole where the client has unmapped something must not save its neighbours. */
+	for (; err == -ENOENT && len > GVM_PAGE_SIZE && addr < end; addr += GVM_PAGE_SIZE) {
+		int e = write_protect(fd, addr, GVM_PAGE_SIZE, UFFDIO_WRITEPROTECT_MODE_WP);
+
+		if (e && e != -ENOENT)
+			return e;
+	}
+	return err;
 }
 
 int gvm_uffd_unprotect(int fd, u64 addr, u64 len)
@@ -183,14 +193,14 @@ static int fill_existing(int fd, struct gvm_uffd_fill *f, enum gvm_fill how, u64
 int gvm_uffd_fill(int fd, struct gvm_uffd_fill *f)
 {
 	u64 addr = f->addr, end = f->addr + f->len;
-	int err;
+	int err, gone = 0;
 
 	while (addr < end) {
 		s64 done = 0;
 
 		err = fill_call(fd, f, f->how, addr, end - addr, &done);
 		if (!err)
-			return 0;
+			return gone;
 		if (done > 0) {
 			addr += (u64)done;
 			continue;
@@ -201,9 +211,11 @@ int gvm_uffd_fill(int fd, struct gvm_uffd_fill *f)
 			err = fill_existing(fd, f, f->how, addr);
 		else if (err == -EFAULT && f->how == GVM_FILL_CACHED)
 			err = gvm_uffd_wake(fd, addr, GVM_PAGE_SIZE);
-		if (err)
+		if (err == -ENOENT)
+			gone = err;
+		else if (err)
 			return err;
 		addr += GVM_PAGE_SIZE;
 	}
-	return 0;
+	return gone;
 }

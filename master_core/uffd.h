@@ -2,8 +2,9 @@
 /*
  * Page operations through a client's userfaultfd. Ranges are whole pages,
  * addresses those of the client. Every function answers 0 or a negative errno:
- * -ESRCH when the client's memory has gone, -ENOENT when the range is not
- * registered. All but gvm_uffd_protect wake whoever waits in the range.
+ * -ESRCH when the client's memory has gone, -ENOENT when part of the range is not
+ * registered any more: the rest has been done. All but gvm_uffd_protect wake whoever waits in the
+ * range.
  */
 #ifndef GIANTVM_UFFD_H
 #define GIANTVM_UFFD_H

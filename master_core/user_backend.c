@@ -200,7 +200,8 @@ static int create_tables(struct gvm_backend *b)
 	reg.addresses = b->addresses;
 	b->registration = gvm_registration_create(&reg);
 	if (b->cfg.node.id >= GVM_MAX_SLAVES) {
-		b->roster = gvm_roster_create(b->cfg.node.boot_id, b->addresses, backend_send_gateway, b);
+		b->roster = gvm_roster_create(b->cfg.node.boot_id, b->addresses,
+					      backend_send_gateway, b);
 		if (!b->roster)
 			return -ENOMEM;
 	}

@@ -24,7 +24,7 @@ struct gvm_backend {
 	struct gvm_pkt_pool *pool;
 	struct gvm_net **nets;
 	struct gvm_workers *workers;
-	struct gvm_pager *pager; /* atomic */
+	struct gvm_pager *pager;   /* atomic */
 	struct gvm_map_list *maps; /* one a worker */
 	struct shared_maps shared;
 	u64 tx_no_route, rx_control, rx_control_refused;

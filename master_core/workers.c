@@ -5,7 +5,7 @@
 #include <stdlib.h>
 #include <sys/epoll.h>
 #include <sys/eventfd.h>
-#include <sys/syscall.h>
+#include <sys/timerfd.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -20,11 +20,13 @@ struct gvm_worker {
 	struct gvm_net *net;
 	int epoll;
 	int kick;
+	int timer;
 	pthread_t thread;
 	bool started;
 	bool wants_out; /* epoll also waits for room to send */
 	u64 seen;	/* the last barrier that it passed */
 	u64 periodic_at;
+	u64 timer_at; /* when the timer goes off, NEVER: it is not set */
 };
 
 struct gvm_workers {
@@ -98,19 +100,19 @@ static void pass_barrier(struct gvm_worker *w)
 	pthread_mutex_unlock(&ws->lock);
 }
 
-static int wait_ns(int epoll, struct epoll_event *ev, u64 us)
+/*
+ * A timer that is set already and goes off earlier is left alone. A time-out a
+ * wait would be set and cleared every time, which costs more than the wait.
+ */
+static void set_timer(struct gvm_worker *w, u64 due)
 {
-	struct timespec t = {(time_t)(us / US_PER_SEC), (long)(us % US_PER_SEC) * 1000};
-	long n = -1;
+	struct itimerspec t = {.it_value = {.tv_sec = (time_t)(due / US_PER_SEC),
+					    .tv_nsec = (long)(due % US_PER_SEC) * 1000}};
 
-#ifdef SYS_epoll_pwait2
-	n = syscall(SYS_epoll_pwait2, epoll, ev, EVENTS, us == NEVER ? NULL : &t, NULL, 0);
-	if (n >= 0 || errno != ENOSYS)
-		return (int)n;
-#endif
-	if (us > 3600 * US_PER_SEC)
-		return epoll_wait(epoll, ev, EVENTS, -1);
-	return epoll_wait(epoll, ev, EVENTS, (int)((us + 999) / 1000));
+	if (due >= w->timer_at)
+		return;
+	if (!timerfd_settime(w->timer, TFD_TIMER_ABSTIME, &t, NULL))
+		w->timer_at = due;
 }
 
 /* Polls for a bounded while, then sleeps until something is there or due. */
@@ -126,12 +128,15 @@ static int wait_events(struct gvm_worker *w, struct epoll_event *ev)
 			due = w->periodic_at;
 		if (now >= due || now >= spin_until)
 			break;
-		n = wait_ns(w->epoll, ev, 0);
+		n = epoll_wait(w->epoll, ev, EVENTS, 0);
 		if (n)
 			return n;
 		now = gvm_now_us();
 	}
-	return wait_ns(w->epoll, ev, due == NEVER ? NEVER : due > now ? due - now : 0);
+	if (due <= now)
+		return epoll_wait(w->epoll, ev, EVENTS, 0);
+	set_timer(w, due);
+	return epoll_wait(w->epoll, ev, EVENTS, -1);
 }
 
 static void receive(struct gvm_worker *w)
@@ -154,8 +159,12 @@ static void dispatch(struct gvm_worker *w, const struct epoll_event *ev)
 	if (ev->data.ptr == w) {
 		if (read(w->kick, &count, sizeof(count)) < 0)
 			return;
+	} else if (ev->data.ptr == &w->timer) {
+		if (read(w->timer, &count, sizeof(count)) == sizeof(count))
+			w->timer_at = NEVER;
 	} else if (s) {
-		s->ready(s);
+		if (__atomic_load_n(&s->added, __ATOMIC_ACQUIRE))
+			s->ready(s);
 	} else if (ev->events & ~(u32)EPOLLOUT) {
 		receive(w);
 	}
@@ -218,16 +227,20 @@ static int worker_init(struct gvm_workers *ws, unsigned int index)
 	struct gvm_worker *w = &ws->workers[index];
 	struct epoll_event net_ev = {.events = EPOLLIN};
 	struct epoll_event kick_ev = {.events = EPOLLIN, .data.ptr = w};
+	struct epoll_event timer_ev = {.events = EPOLLIN, .data.ptr = &w->timer};
 
 	w->set = ws;
 	w->index = index;
 	w->net = ws->cfg.nets[index];
 	w->periodic_at = index ? NEVER : 0;
+	w->timer_at = NEVER;
 	w->epoll = epoll_create1(EPOLL_CLOEXEC);
 	w->kick = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
-	if (w->epoll < 0 || w->kick < 0 ||
+	w->timer = timerfd_create(CLOCK_MONOTONIC, TFD_CLOEXEC | TFD_NONBLOCK);
+	if (w->epoll < 0 || w->kick < 0 || w->timer < 0 ||
 	    epoll_ctl(w->epoll, EPOLL_CTL_ADD, gvm_net_fd(w->net), &net_ev) ||
-	    epoll_ctl(w->epoll, EPOLL_CTL_ADD, w->kick, &kick_ev))
+	    epoll_ctl(w->epoll, EPOLL_CTL_ADD, w->kick, &kick_ev) ||
+	    epoll_ctl(w->epoll, EPOLL_CTL_ADD, w->timer, &timer_ev))
 		return -errno;
 	return 0;
 }
@@ -250,7 +263,7 @@ int gvm_workers_create(struct gvm_workers **out, const struct gvm_workers_config
 		return -ENOMEM;
 	}
 	for (i = 0; i < cfg->count; i++)
-		ws->workers[i].epoll = ws->workers[i].kick = -1;
+		ws->workers[i].epoll = ws->workers[i].kick = ws->workers[i].timer = -1;
 	for (i = 0; i < cfg->count && !err; i++)
 		err = worker_init(ws, i);
 	if (err)
@@ -302,6 +315,8 @@ void gvm_workers_destroy(struct gvm_workers *ws)
 			close(ws->workers[i].epoll);
 		if (ws->workers[i].kick >= 0)
 			close(ws->workers[i].kick);
+		if (ws->workers[i].timer >= 0)
+			close(ws->workers[i].timer);
 	}
 	pthread_cond_destroy(&ws->passed);
 	pthread_mutex_destroy(&ws->lock);
@@ -331,6 +346,7 @@ int gvm_workers_add(struct gvm_workers *ws, struct gvm_source *s)
 
 	if (ws->cfg.count > 1)
 		ev.events |= EPOLLEXCLUSIVE;
+	__atomic_store_n(&s->added, true, __ATOMIC_RELEASE);
 	for (i = 0; i < ws->cfg.count; i++) {
 		if (!epoll_ctl(ws->workers[i].epoll, EPOLL_CTL_ADD, s->fd, &ev))
 			continue;

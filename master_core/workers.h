@@ -17,6 +17,7 @@ struct gvm_workers;
 struct gvm_source {
 	int fd;
 	void (*ready)(struct gvm_source *s);
+	bool added; /* atomic: what came before gvm_workers_add is seen by ready */
 };
 
 struct gvm_workers_ops {
@@ -33,8 +34,8 @@ struct gvm_workers_ops {
 
 struct gvm_workers_config {
 	unsigned int count;
-	bool pin;	      /* each to a processor of its own */
-	unsigned int spin_us; /* polling before a worker sleeps */
+	bool pin;	       /* each to a processor of its own */
+	unsigned int spin_us;  /* polling before a worker sleeps */
 	struct gvm_net **nets; /* count of them, which stay the caller's */
 	const struct gvm_workers_ops *ops;
 	void *ctx;

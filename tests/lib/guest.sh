@@ -82,6 +82,11 @@ resident_bytes() {
 	return 1
 }
 
+# The same, 0 when there is no memory object.
+resident_or_none() {
+	resident_bytes "$1" || echo 0
+}
+
 # The most of it, sampled until the process ends or `stop sampler`: sampled_max.
 sample_resident() {
 	sampler "${C_PID[$1]}" "$C_DIR/resident" </dev/null >>"$C_DIR/sampler.log" 2>&1 &
@@ -94,7 +99,8 @@ sampler() {
 
 	trap - EXIT
 	trap 'exit 0' TERM
-	while now=$(resident_bytes "$1"); do
+	while kill -0 "$1"; do
+		now=$(resident_or_none "$1")
 		n=$((n + 1))
 		[ "$now" -le "$max" ] || max=$now
 		echo "$max $n" >"$2.new" && mv "$2.new" "$2"
@@ -127,9 +133,4 @@ rss_kb() {
 
 needs_root() {
 	is_root || { skip "$1" "needs root: network namespaces, device modes"; finish; }
-}
-
-# The same, 0 when there is no memory object.
-resident_or_none() {
-	resident_bytes "$1" || echo 0
 }

@@ -24,7 +24,7 @@ struct test {
 	struct gvm_client client;
 	u64 pages, budget, rounds, seed, threads;
 	unsigned int first, end; /* words of a page */
-	u32 *generation; /* what each page was last written with */
+	u32 *generation;	 /* what each page was last written with */
 	bool verify_only;
 	bool failed; /* atomic */
 	u64 worst_resident;
@@ -220,9 +220,12 @@ static void part(struct test *t, const char *s)
 static const char *parse(struct test *t, int argc, char **argv)
 {
 	static const struct option options[] = {
-		{"budget", required_argument, NULL, 'b'}, {"threads", required_argument, NULL, 't'},
-		{"rounds", required_argument, NULL, 'r'}, {"seed", required_argument, NULL, 's'},
-		{"verify-only", no_argument, NULL, 'v'},  {"part", required_argument, NULL, 'p'},
+		{"budget", required_argument, NULL, 'b'},
+		{"threads", required_argument, NULL, 't'},
+		{"rounds", required_argument, NULL, 'r'},
+		{"seed", required_argument, NULL, 's'},
+		{"verify-only", no_argument, NULL, 'v'},
+		{"part", required_argument, NULL, 'p'},
 		{NULL, 0, NULL, 0},
 	};
 	int opt;

@@ -21,6 +21,11 @@ static void draw_size(struct sim *s, struct sim_config *c)
 	c->ram_pages = 24 + sim_below(s, 120);
 	c->hot_pages = 1 + sim_below(s, 6);
 	c->budget_pages = 8 + sim_below(s, c->ram_pages / 2);
+	/* Prefetch needs some room in the budget. */
+	if (sim_chance(s, 200000)) {
+		c->ram_pages += 300 + sim_below(s, 300);
+		c->budget_pages += 64 + sim_below(s, 200);
+	}
 	c->prefetch_max = PICK(s, 0, 4, 16, 32);
 	c->stripe_shift = sim_below(s, 5);
 	c->residence_us = PICK(s, 50, 100, 500);

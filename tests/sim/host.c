@@ -11,8 +11,12 @@ static void host_arm(struct sim_host *h, u64 host_time);
 static void *op_table_alloc(void *ctx, size_t size)
 {
 	struct sim_host *h = ctx;
-	void *p = calloc(1, size);
+	void *p;
 
+	/* What a node needs to begin with it gets. */
+	if (h->node && h->sim->running && sim_chance(h->sim, h->sim->cfg.nomem_ppm))
+		return NULL;
+	p = calloc(1, size);
 	h->tables += p != NULL;
 	return p;
 }

@@ -23,7 +23,7 @@ try() {
 		echo "mutant $1: the expression changes nothing in $2"
 		return 1
 	fi
-	if ! make -s sim LOGIC_DIR="$src" OUT="$dir/obj" CFLAGS='-O1 -Wno-error' >"$dir/log" 2>&1; then
+	if ! make -s sim LOGIC_DIR="$src" OUT="$dir/obj" CFLAGS='-O1 -Wno-error -DGVM_REQ_SLOTS_SHIFT=5' >"$dir/log" 2>&1; then
 		echo "mutant $1: does not build, see $dir/log"
 		return 1
 	fi
@@ -32,6 +32,7 @@ try() {
 		return 1
 	fi
 	echo "mutant $1: $(grep -m1 failed "$dir/log")"
+	rm -rf "$dir"
 }
 
 while read -r name file expression; do

@@ -1,0 +1,418 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * What must hold at every instant, whatever the guests do and for however long.
+ *
+ * The network is a set of at most ROOM messages: delivery picks any of them
+ * (reordering), may leave it there to come again (duplication), and when there
+ * is no room any of them may vanish (loss; a message that is never delivered is
+ * as good as lost, so losing one earlier adds nothing).
+ *
+ * The state space is finite without a bound on faults, writes or evictions: of
+ * versions only order and neighbourhood matter, so they are renumbered after
+ * every step, ids that nothing names any more are used again, and messages that
+ * can have no effect any more are removed.
+ */
+#ifndef AGENTS
+#define AGENTS 2
+#endif
+#ifndef ROOM
+#define ROOM 2
+#endif
+#ifndef WAITERS
+#define WAITERS 2
+#endif
+
+int net[ROOM]; /* greatest first, 0: none */
+byte pick;
+
+hidden byte p, q;
+hidden int old[ROOM];
+hidden byte renumbered[16], newid[AGENTS * 8], met[AGENTS];
+
+#include "page.pml"
+
+inline put()
+{
+	p = 0;
+	do
+	:: p < ROOM && net[p] > msg -> p++
+	:: else -> break
+	od;
+	if
+	:: p < ROOM && net[p] != msg && net[ROOM - 1] == 0 ->
+		q = ROOM - 1;
+		do
+		:: q > p -> net[q] = net[q - 1]; q--
+		:: else -> break
+		od;
+		net[p] = msg
+	:: else
+	fi
+}
+
+inline remove(n)
+{
+	q = n;
+	do
+	:: q < ROOM - 1 -> net[q] = net[q + 1]; q++
+	:: else -> break
+	od;
+	net[ROOM - 1] = 0
+}
+
+inline handles_in_flight()
+{
+	p = 0;
+	do
+	:: p < ROOM && net[p] != 0 -> used = used | BIT(HANDLE_OF(net[p])); p++
+	:: else -> break
+	od
+}
+
+inline ids_in_flight()
+{
+	p = 0;
+	do
+	:: p < ROOM && net[p] != 0 ->
+		if
+		:: AGENT_OF(net[p]) == a -> used = used | BIT(ID_OF(net[p]))
+		:: else
+		fi;
+		p++
+	:: else -> break
+	od
+}
+
+#define IN_FLIGHT(m)                                                                               \
+	(net[0] == (m) || net[1 % ROOM] == (m) || net[2 % ROOM] == (m) || net[3 % ROOM] == (m))
+
+#define HELD(n)                                                                                    \
+	(st[n] == PAGE_SHARED || st[n] == PAGE_EXCLUSIVE || st[n] == PAGE_MODIFIED ||              \
+	 st[n] == PAGE_UPGRADE || st[n] == PAGE_WRITEBACK)
+/* May be written now, or without asking anybody. */
+#define SOLE(n) (st[n] == PAGE_EXCLUSIVE || st[n] == PAGE_MODIFIED || st[n] == PAGE_WRITEBACK)
+/* Will not be given up before the home has the bytes. */
+#define KEEPS(n)                                                                                   \
+	(st[n] == PAGE_MODIFIED || st[n] == PAGE_WRITEBACK || r_id[n] && r_bytes[n] == CURRENT)
+
+inline check()
+{
+	was = 0; /* readers */
+	k = 0;	 /* sole holders */
+	i = 0;
+	moot = hbytes == CURRENT;
+	do
+	:: i < AGENTS ->
+		if
+		:: HELD(i) ->
+			was++;
+			assert(bytes[i] == CURRENT) /* a read returns the latest write */
+		:: else
+		fi;
+		if
+		:: SOLE(i) -> k++
+		:: else
+		fi;
+		moot = moot || KEEPS(i);
+		i++
+	:: else -> break
+	od;
+	assert(k == 0 || was == 1); /* single writer or many readers */
+	assert(moot)		    /* no lost write */
+}
+
+/*
+ * Messages without effect, now and later: an answer to nobody's question; a
+ * write-back whose version has passed; a grant whose transaction has ended and
+ * which is not newer than what its agent holds; an update likewise.
+ */
+#define MINE	(id[AGENT] == ID || r_id[AGENT] == ID)
+#define LIVE_READ (TYPE == MEM_READ)
+#define LIVE_WRITE (TYPE == MEM_WRITE && (MINE || NEXT(VER) >= hver))
+#define LIVE_INV                                                                                   \
+	(TYPE == INV_ACK && (HANDLE == u_handle[AGENT] || (FLAG & 1) && (MINE || VER >= hver)))
+#define LIVE_GRANT_ACK (TYPE == GRANT_ACK && HANDLE == t_handle)
+#define LIVE_GRANT                                                                                 \
+	(TYPE == MEM_ACK && (MINE || HANDLE == t_handle || HELD(AGENT) && VER > ver[AGENT]))
+#define LIVE_ANSWER ((TYPE == MEM_ACK_FAILED || TYPE == MEM_ACK_WRITTEN) && MINE)
+#define LIVE_UPDATE                                                                                \
+	(TYPE == COPYSET_UPDATE && (HANDLE == u_handle[AGENT] || VER >= hver ||                    \
+				    HELD(AGENT) && VER >= granted[AGENT]))
+#ifdef KEEP_ALL
+#define LIVE (got != 0)
+#else
+#define LIVE                                                                                       \
+	(got != 0 && (LIVE_READ || LIVE_WRITE || LIVE_INV || LIVE_GRANT_ACK || LIVE_GRANT ||       \
+		      LIVE_ANSWER || LIVE_UPDATE))
+#endif
+
+/* used: versions that anything names, a bit each; 0 names none. */
+inline versions_in_use()
+{
+	used = BIT(hver) | BIT(t_ver) | BIT(u_ver);
+	i = 0;
+	do
+	:: i < AGENTS ->
+		used = used | BIT(ver[i]) | BIT(granted[i]) | BIT(sent[i]) | BIT(r_ver[i]);
+		i++
+	:: else -> break
+	od;
+	i = 0;
+	do
+	:: i < ROOM -> used = used | BIT(VER_OF(net[i])); i++
+	:: else -> break
+	od
+}
+
+/* Distances of one stay, greater ones become two. */
+inline renumber()
+{
+	i = 1; /* old number */
+	k = 0; /* new one of the last in use */
+	was = 2;
+	do
+	:: i < 16 ->
+		if
+		:: used & BIT(i) ->
+			k = (k == 0 -> 1 : k + was);
+			renumbered[i] = k;
+			was = 1
+		:: else -> was = 2
+		fi;
+		i++
+	:: else -> break
+	od;
+	renumbered[0] = 0;
+	assert(k < 14);
+	hver = renumbered[hver];
+	t_ver = renumbered[t_ver];
+	u_ver = renumbered[u_ver];
+	i = 0;
+	do
+	:: i < AGENTS ->
+		ver[i] = renumbered[ver[i]];
+		granted[i] = renumbered[granted[i]];
+		sent[i] = renumbered[sent[i]];
+		r_ver[i] = renumbered[r_ver[i]];
+		i++
+	:: else -> break
+	od
+}
+
+/*
+ * Ids in the order in which they are met get the numbers 1, 2, ...; those whose
+ * answer nobody awaits become 7, handles that answer nothing become 0 and the
+ * others 1.
+ */
+inline meet(who, number)
+{
+	if
+	:: number != 0 && newid[(who) * 8 + (number)] == 7 ->
+		met[who]++;
+		newid[(who) * 8 + (number)] = met[who]
+	:: else
+	fi
+}
+
+inline rename_ids()
+{
+	i = 0;
+	do
+	:: i < AGENTS * 8 -> newid[i] = ((i & 7) -> 7 : 0); i++
+	:: else -> break
+	od;
+	i = 0;
+	do
+	:: i < AGENTS -> met[i] = 0; meet(i, id[i]); meet(i, r_id[i]); i++
+	:: else -> break
+	od;
+	meet(t_src, t_id);
+	i = 0;
+	do
+	:: i < WAITERS && waiter[i] != 0 ->
+		meet(((waiter[i] >> 3) & 3), (waiter[i] >> 5));
+		i++
+	:: else -> break
+	od;
+	i = 0;
+	do
+	:: i < ROOM ->
+		got = net[i];
+		if
+		:: TYPE == MEM_READ -> meet(AGENT, ID)
+		:: else
+		fi;
+		i++
+	:: else -> break
+	od;
+	i = 0;
+	do
+	:: i < AGENTS ->
+		id[i] = newid[i * 8 + id[i]];
+		r_id[i] = newid[i * 8 + r_id[i]];
+		i++
+	:: else -> break
+	od;
+	t_id = newid[t_src * 8 + t_id];
+	i = 0;
+	do
+	:: i < WAITERS && waiter[i] != 0 ->
+		waiter[i] = (waiter[i] & 31) |
+			    newid[((waiter[i] >> 3) & 3) * 8 + (waiter[i] >> 5)] << 5;
+		i++
+	:: else -> break
+	od
+}
+
+#define ANSWERS (HANDLE != 0 && (HANDLE == t_handle || HANDLE == u_handle[AGENT]))
+#define OTHERS	(~(7 << 14 | 15 << 8 | 7 << 5))
+
+inline rename_messages()
+{
+	i = 0;
+	do
+	:: i < ROOM -> old[i] = net[i]; net[i] = 0; i++
+	:: else -> break
+	od;
+	i = 0;
+	do
+	:: i < ROOM ->
+		got = old[i];
+		if
+		:: got != 0 ->
+			send((got & OTHERS) | newid[AGENT * 8 + ID] << 14 | renumbered[VER] << 8 |
+			     (ANSWERS -> 1 << 5 : 0))
+		:: else
+		fi;
+		i++
+	:: else -> break
+	od;
+	i = 0;
+	do
+	:: i < AGENTS ->
+		r_handle[i] = (r_handle[i] != 0 && r_handle[i] == u_handle[i] -> 1 : 0);
+		u_handle[i] = (u_handle[i] -> 1 : 0);
+		i++
+	:: else -> break
+	od;
+	t_handle = (t_handle -> 1 : 0)
+}
+
+inline drop_dead()
+{
+	i = 0;
+	do
+	:: i < ROOM ->
+		got = net[i];
+		if
+		:: got != 0 && !LIVE -> remove(i)
+		:: else -> i++
+		fi
+	:: else -> break
+	od
+}
+
+inline done()
+{
+	check();
+	drop_dead();
+	versions_in_use();
+	renumber();
+	rename_ids();
+	rename_messages();
+	a = 0; got = 0; msg = 0
+}
+
+inline write(n)
+{
+	i = 0;
+	do
+	:: i < AGENTS -> bytes[i] = STALE; r_bytes[i] = STALE; i++
+	:: else -> break
+	od;
+	hbytes = STALE;
+	bytes[n] = CURRENT;
+	i = 0;
+	do
+	:: i < ROOM -> net[i] = net[i] & ~(1 << 2); i++
+	:: else -> break
+	od
+}
+
+#define IDLE(n)                                                                                    \
+	(id[n] == 0 && r_id[n] == 0 && wait[n] == 0 && u_handle[n] == 0 && st[n] != PAGE_FILL &&   \
+	 st[n] != PAGE_UPGRADE && st[n] != PAGE_WRITEBACK && st[n] != PAGE_ERROR)
+#define QUIET (t_phase == TXN_NONE && IDLE(0) && IDLE(1) && IDLE(AGENTS - 1))
+#define ASKS(n) (st[n] == PAGE_FILL || st[n] == PAGE_UPGRADE)
+
+#define GUEST(n)                                                                                   \
+	:: d_step { CAN_FAULT_READ(n) -> a = n; fault_read(); agent_go(); done() }                 \
+	:: d_step { CAN_FAULT_WRITE(n) -> a = n; fault_write(); agent_go(); done() }               \
+	:: d_step { CAN_WRITE(n) -> write(n); done() }                                             \
+	:: d_step { CAN_DROP(n) -> a = n; forget(); done() }                                       \
+	:: d_step { CAN_WRITE(n) -> a = n; write_back(true); done() }                              \
+	:: d_step { CAN_WRITE(n) -> a = n; write_back(false); done() }
+
+#define REPEAT(n)                                                                                  \
+	:: d_step { id[n] != 0 && ASKS(n) && !IN_FLIGHT(REQUEST_MSG(n)) -> send(REQUEST_MSG(n)) }  \
+	:: d_step { sent[n] != 0 && !IN_FLIGHT(WRITE_MSG(n)) -> send(WRITE_MSG(n)) }               \
+	:: d_step { r_id[n] != 0 && !IN_FLIGHT(RETURN_MSG(n)) -> send(RETURN_MSG(n)) }             \
+	:: d_step { u_handle[n] != 0 && !IN_FLIGHT(UPDATE_MSG(n)) -> send(UPDATE_MSG(n)) }
+
+#define GIVE_UP(n)                                                                                 \
+	:: d_step { id[n] != 0 && ASKS(n) -> a = n; fill_failed(); done() }                        \
+	:: d_step { sent[n] != 0 -> a = n; write_timeout(); done() }                               \
+	:: d_step { r_id[n] != 0 -> a = n; return_timeout(); done() }                              \
+	:: d_step { u_handle[n] != 0 -> update_timeout(n); home_go(); done() }                     \
+	:: d_step {                                                                                \
+		st[n] == PAGE_ERROR || st[n] == PAGE_SHARED && wait[n] -> a = n;                   \
+		retry();                                                                           \
+		agent_go();                                                                        \
+		done()                                                                             \
+	}
+
+active proctype page()
+{
+	do
+	:: atomic {
+		if
+		:: net[0] != 0 -> pick = 0
+#if ROOM > 1
+		:: net[1] != 0 -> pick = 1
+#endif
+#if ROOM > 2
+		:: net[2] != 0 -> pick = 2
+#endif
+#if ROOM > 3
+		:: net[3] != 0 -> pick = 3
+#endif
+		fi;
+		if
+		:: d_step { net[ROOM - 1] != 0 -> remove(pick); pick = 0 }
+		:: d_step { got = net[pick]; remove(pick); pick = 0; take(); done() }
+		:: d_step { got = net[pick]; pick = 0; take(); done() }
+		fi
+	   }
+	GUEST(0)
+	GUEST(1)
+	REPEAT(0)
+	REPEAT(1)
+#if AGENTS > 2
+	GUEST(2)
+	REPEAT(2)
+#endif
+	:: d_step { t_phase == TXN_GRANT && !IN_FLIGHT(GRANT_MSG) -> send(GRANT_MSG) }
+#ifdef TIMEOUTS
+	GIVE_UP(0)
+	GIVE_UP(1)
+#if AGENTS > 2
+	GIVE_UP(2)
+#endif
+	:: d_step { t_phase == TXN_GRANT -> grant_timeout(); home_go(); done() }
+#endif
+#ifdef MUTATE_GRANT_ACK_WAIT
+	:: d_step { t_phase == TXN_GRANT -> settle_grant(); todo = END; home_go(); done() }
+#endif
+	:: QUIET -> break
+	od
+}
