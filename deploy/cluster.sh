@@ -61,7 +61,7 @@ ended() {
 	[ -n "$pid" ] || return 0
 	timeout "$2" tail --pid="$pid" -s 0.05 -f /dev/null || return 1
 	C_STATUS=0
-	wait "$pid" 2>/dev/null || C_STATUS=$?
+	{ wait "$pid" || C_STATUS=$?; } 2>/dev/null
 	unset "C_PID[$1]"
 }
 

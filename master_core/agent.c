@@ -603,6 +603,19 @@ u64 gvm_agent_tick(struct gvm_node *n, u64 now)
 	return next;
 }
 
+void gvm_agent_set_budget(struct gvm_node *n, u64 pages)
+{
+	struct gvm_agent *a = n->agent;
+
+	gvm_lock(&a->lock);
+	if (a->attached) {
+		pages = min_t(u64, pages, a->pool_size - 1 - SPARE_PAGES);
+		n->cfg.budget_pages = max_t(u64, pages, 2 * a->reserve + 1);
+		gvm_agent_make_room(n);
+	}
+	gvm_unlock(&a->lock);
+}
+
 char gvm_agent_state(struct gvm_node *n, u64 page)
 {
 	struct gvm_agent *a = n->agent;

@@ -10,7 +10,7 @@ static u32 index_of(const struct gvm_agent *a, const struct gvm_page *p)
 
 static u32 *bucket(struct gvm_agent *a, u64 page)
 {
-	return &a->buckets[gvm_hash(page) & a->bucket_mask];
+	return &a->buckets[gvm_hash_page(page) & a->bucket_mask];
 }
 
 struct gvm_page *gvm_page_find(struct gvm_agent *a, u64 page)

@@ -2,96 +2,64 @@
 #include "bounce.h"
 
 #include <stdlib.h>
+#include <sys/mman.h>
 
-void gvm_bounces_init(struct gvm_bounces *b)
+#define ARENA_SIZE ((size_t)GVM_BOUNCE_SLOTS << GVM_PAGE_SHIFT)
+
+int gvm_bounces_init(struct gvm_bounces *b)
 {
-	memset(b, 0, sizeof(*b));
-	pthread_mutex_init(&b->lock, NULL);
-}
+	void *arena = mmap(NULL, ARENA_SIZE, PROT_READ | PROT_WRITE,
+			   MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
 
-static void free_list(struct gvm_bounce *e)
-{
-	while (e) {
-		struct gvm_bounce *next = e->next;
-
-		free(e);
-		e = next;
-	}
+	b->arena = arena == MAP_FAILED ? NULL : arena;
+	b->owner = calloc(GVM_BOUNCE_SLOTS, sizeof(*b->owner));
+	return b->arena && b->owner ? 0 : -ENOMEM;
 }
 
 void gvm_bounces_destroy(struct gvm_bounces *b)
 {
-	int i;
-
-	for (i = 0; i < GVM_BOUNCE_BUCKETS; i++)
-		free_list(b->buckets[i]);
-	free_list(b->spare);
-	pthread_mutex_destroy(&b->lock);
+	if (b->arena)
+		munmap(b->arena, ARENA_SIZE);
+	free(b->owner);
 }
 
-static struct gvm_bounce **find(struct gvm_bounces *b, u64 page)
+/* Blocks of neighbours are spread, so that no stride meets itself. */
+static unsigned int slot_of(u64 page)
 {
-	struct gvm_bounce **at = &b->buckets[page % GVM_BOUNCE_BUCKETS];
+	u64 block = page / GVM_BOUNCE_RUN * 0x9e3779b97f4a7c15ULL >> 32;
 
-	while (*at && (*at)->page != page)
-		at = &(*at)->next;
-	return at;
+	return (unsigned int)(block * GVM_BOUNCE_RUN + page % GVM_BOUNCE_RUN) % GVM_BOUNCE_SLOTS;
+}
+
+static u8 *buffer(const struct gvm_bounces *b, unsigned int slot)
+{
+	return b->arena + ((size_t)slot << GVM_PAGE_SHIFT);
 }
 
 u8 *gvm_bounce_get(struct gvm_bounces *b, u64 page)
 {
-	struct gvm_bounce **at, *e;
+	unsigned int slot = slot_of(page);
+	u64 owner = 0;
 
-	pthread_mutex_lock(&b->lock);
-	at = find(b, page);
-	e = *at;
-	if (!e) {
-		e = b->spare;
-		if (e) {
-			b->spare = e->next;
-			b->nspare--;
-		} else {
-			e = malloc(sizeof(*e));
-		}
-		if (e) {
-			e->page = page;
-			e->next = NULL;
-			*at = e;
-			__atomic_fetch_add(&b->count, 1, __ATOMIC_SEQ_CST);
-		}
-	}
-	pthread_mutex_unlock(&b->lock);
-	return e ? e->bytes : NULL;
-}
-
-struct gvm_bounce *gvm_bounce_take(struct gvm_bounces *b, u64 page)
-{
-	struct gvm_bounce **at, *e;
-
-	if (!__atomic_load_n(&b->count, __ATOMIC_SEQ_CST))
+	if (!__atomic_compare_exchange_n(&b->owner[slot], &owner, page + 1, false, __ATOMIC_ACQUIRE,
+					 __ATOMIC_RELAXED) &&
+	    owner != page + 1)
 		return NULL;
-	pthread_mutex_lock(&b->lock);
-	at = find(b, page);
-	e = *at;
-	if (e) {
-		*at = e->next;
-		__atomic_fetch_sub(&b->count, 1, __ATOMIC_SEQ_CST);
-	}
-	pthread_mutex_unlock(&b->lock);
-	return e;
+	return buffer(b, slot);
 }
 
-void gvm_bounce_put(struct gvm_bounces *b, struct gvm_bounce *e)
+u8 *gvm_bounce_find(struct gvm_bounces *b, u64 page)
 {
-	if (!e)
-		return;
-	pthread_mutex_lock(&b->lock);
-	if (b->nspare < GVM_BOUNCE_SPARE) {
-		e->next = b->spare;
-		b->spare = e;
-		b->nspare++;
-		e = NULL;
-	}
-	pthread_mutex_unlock(&b->lock);
-	free(e);
+	unsigned int slot = slot_of(page);
+
+	return __atomic_load_n(&b->owner[slot], __ATOMIC_ACQUIRE) == page + 1 ? buffer(b, slot)
+									      : NULL;
+}
+
+void gvm_bounce_put(struct gvm_bounces *b, u64 page)
+{
+	u64 owner = page + 1;
+
+	__atomic_compare_exchange_n(&b->owner[slot_of(page)], &owner, 0, false, __ATOMIC_RELEASE,
+				    __ATOMIC_RELAXED);
 }

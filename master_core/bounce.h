@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * Buffers outside the memory object, for pages that the kernel can map
- * read-only only by copying them in (before Linux 6.12).
+ * Where pages are put together before they become visible by being copied in.
+ * A page's place follows from its number, neighbours lie next to each other, so
+ * that a run of them is one copy.
  */
 #ifndef GIANTVM_BOUNCE_H
 #define GIANTVM_BOUNCE_H
@@ -9,29 +10,22 @@
 #include "../common_include/giantvm_config.h"
 #include "../common_include/platform_defs.h"
 
-struct gvm_bounce {
-	struct gvm_bounce *next;
-	u64 page;
-	u8 bytes[GVM_PAGE_SIZE];
-};
-
-#define GVM_BOUNCE_BUCKETS 512
-#define GVM_BOUNCE_SPARE   64
+#define GVM_BOUNCE_RUN	 64 /* pages that lie together, if aligned to it */
+#define GVM_BOUNCE_SLOTS 1024
 
 struct gvm_bounces {
-	pthread_mutex_t lock;
-	u64 count;
-	struct gvm_bounce *buckets[GVM_BOUNCE_BUCKETS];
-	struct gvm_bounce *spare;
-	unsigned int nspare;
+	u8 *arena;
+	u64 *owner; /* page + 1 of each slot, 0: free */
 };
 
-void gvm_bounces_init(struct gvm_bounces *b);
+/* 0 or -ENOMEM. */
+int gvm_bounces_init(struct gvm_bounces *b);
 void gvm_bounces_destroy(struct gvm_bounces *b);
-/* The buffer of a page, a new one if it has none; NULL when out of memory. */
+/* The buffer of a page, its own from now on; NULL when another page has that place. */
 u8 *gvm_bounce_get(struct gvm_bounces *b, u64 page);
-/* Takes the buffer of page out; NULL when it has none. Give it back with gvm_bounce_put. */
-struct gvm_bounce *gvm_bounce_take(struct gvm_bounces *b, u64 page);
-void gvm_bounce_put(struct gvm_bounces *b, struct gvm_bounce *e);
+/* The buffer of a page that has one, else NULL. */
+u8 *gvm_bounce_find(struct gvm_bounces *b, u64 page);
+/* Gives the page's buffer up, if it has one. */
+void gvm_bounce_put(struct gvm_bounces *b, u64 page);
 
 #endif

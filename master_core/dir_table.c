@@ -18,12 +18,12 @@ static u64 entry_page(const struct gvm_dir_entry *e)
 
 struct gvm_dir_shard *gvm_dir_shard_of(struct gvm_home_vm *vm, u64 page)
 {
-	return &vm->shards[gvm_hash(page) & (GVM_DIR_SHARDS - 1)];
+	return &vm->shards[(gvm_hash_page(page) >> 56) & (GVM_DIR_SHARDS - 1)];
 }
 
 static u32 *bucket(struct gvm_dir_shard *s, u64 page)
 {
-	return &s->buckets[(gvm_hash(page) >> 8) & s->bucket_mask];
+	return &s->buckets[gvm_hash_page(page) & s->bucket_mask];
 }
 
 struct gvm_dir_entry *gvm_dir_find(struct gvm_dir_shard *s, u64 page)

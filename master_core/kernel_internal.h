@@ -35,6 +35,8 @@
 #define GVM_WAIT_BUCKETS 256
 #define GVM_BUDGET_MIN	 64 /* pages */
 
+enum { GVM_TICK_DUE, GVM_STOPPING }; /* bits of gvm_vm.flags_now */
+
 struct gvm_net;
 struct gvm_ids;
 struct gvm_vm;
@@ -42,7 +44,9 @@ struct gvm_vm;
 /* A packet buffer as the logic sees it is data. */
 struct gvm_packet {
 	struct list_head list;
-	u32 len, seg, target;
+	u32 len, seg;
+	__be32 ip;
+	__be16 port;
 	bool slab;
 	u8 data[] __aligned(8);
 };
@@ -98,13 +102,13 @@ struct gvm_vm {
 	struct hrtimer timer;
 	spinlock_t timer_lock;
 	u64 timer_at;
-	bool tick_due;
-	bool stopping;
+	unsigned long flags_now; /* GVM_TICK_DUE, GVM_STOPPING */
 
 	/* Gateways and slaves. */
 	struct delayed_work register_work;
 	struct gvm_gateway_state *gateways; /* GVM_MAX_GATEWAYS */
-	spinlock_t roster_lock;
+	spinlock_t roster_lock;	   /* gateways and what the roster's entries say */
+	struct mutex roster_mutex; /* the roster's entries come under it */
 	struct xarray roster; /* struct gvm_roster_node by id */
 	u32 roster_count, accepted;
 	s32 refused;
@@ -129,7 +133,8 @@ static inline u64 gvm_now_us(void)
 
 /* kernel_backend.c */
 extern const struct dsm_driver_ops gvm_kernel_ops; /* its ctx is a gvm_vm */
-extern struct workqueue_struct *gvm_wq;
+extern struct workqueue_struct *gvm_wq;	     /* what comes in */
+extern struct workqueue_struct *gvm_slow_wq; /* closing, registration, retries */
 extern struct kmem_cache *gvm_packets;
 extern unsigned int gvm_spin_us;
 void *gvm_table_zalloc(size_t size);
@@ -146,6 +151,8 @@ int gvm_vm_destroy(u32 id, u32 flags);
 struct gvm_vm *gvm_vm_use(u32 id, bool any, int *err);
 void gvm_vm_unuse(struct gvm_vm *vm);
 void gvm_vms_destroy_all(void);
+/* Calls fn for every VM, or for none when the list is in use; fn neither waits nor allocates. */
+void gvm_vms_try_each(void (*fn)(struct gvm_vm *vm, void *arg), void *arg);
 bool gvm_vm_running(const struct gvm_vm *vm);
 int gvm_vms_init(void);
 void gvm_vms_exit(void);
@@ -170,6 +177,8 @@ struct page *gvm_pages_held(struct gvm_vm *vm, u64 page, enum gvm_prot want, enu
 /* 0, or why the page could not be had a moment ago. */
 int gvm_pages_recent_error(struct gvm_vm *vm, u64 page);
 void gvm_pages_retry(struct work_struct *work);
+
+/* kernel_shrink.c */
 void gvm_shrink_work(struct work_struct *work);
 void gvm_grow_work(struct work_struct *work);
 int gvm_shrinker_init(void);
@@ -192,6 +201,8 @@ void gvm_pump_stop(struct gvm_vm *vm);
 
 /* kernel_net.c: a VM's socket. */
 int gvm_net_create(struct gvm_vm *vm, __be32 ip, __be16 port);
+/* Nothing comes in or goes out any more. */
+void gvm_net_close(struct gvm_net *net);
 void gvm_net_destroy(struct gvm_net *net);
 __be16 gvm_net_port(const struct gvm_net *net);
 struct sk_buff *gvm_net_next(struct gvm_net *net);
@@ -199,6 +210,8 @@ bool gvm_net_pending(const struct gvm_net *net);
 /* Sends what is queued. Process context, no lock held. */
 void gvm_net_flush(struct gvm_net *net);
 int gvm_net_send(void *ctx, void *pkt, size_t len, size_t seg, u32 target);
+int gvm_net_send_to(struct gvm_vm *vm, void *pkt, size_t len, size_t seg,
+		    const struct sockaddr_in *to);
 void *gvm_packet_alloc(void *ctx, size_t size, bool atomic);
 void gvm_packet_free(void *ctx, void *pkt);
 

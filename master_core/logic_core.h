@@ -110,6 +110,11 @@ void gvm_agent_retry(struct gvm_node *n, u64 page);
  * pages are not clean yet: call until 0, with rx and tick going on between.
  */
 u64 gvm_agent_flush(struct gvm_node *n, bool drop);
+/*
+ * Changes the budget while pages are held, up to what it was when the VM was
+ * attached. Starts to evict what is too much: call until it has gone.
+ */
+void gvm_agent_set_budget(struct gvm_node *n, u64 pages);
 /* For tests and status: 'I','S','E','M', or 'f' (filling), 'w' (write-back). */
 char gvm_agent_state(struct gvm_node *n, u64 page);
 

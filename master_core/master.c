@@ -55,6 +55,17 @@ static void open_sentence(const struct gvm_master *m, const struct gvm_vm_call *
 	}
 }
 
+/* What this master asks of the homes beyond opening and closing. */
+static u32 open_flags(const struct gvm_master *m)
+{
+	return m->opt.join_path ? GVM_VM_JOIN : m->adopt ? GVM_VM_ADOPT : 0;
+}
+
+static u32 close_flags(const struct gvm_master *m, u32 flags)
+{
+	return m->opt.join_path ? GVM_VM_JOIN : flags;
+}
+
 static struct gvm_vm_call *make_calls(const struct master_vm *vm, const struct gvm_member *members,
 				      u32 n, u32 flags)
 {
@@ -76,7 +87,7 @@ static struct gvm_vm_call *make_calls(const struct master_vm *vm, const struct g
 static int close_at_homes(struct gvm_master *m, const struct master_vm *vm, u32 flags)
 {
 	const struct gvm_route *r = &vm->route;
-	struct gvm_vm_call *calls = make_calls(vm, r->members, r->nmembers, flags);
+	struct gvm_vm_call *calls = make_calls(vm, r->members, r->nmembers, close_flags(m, flags));
 	int err = 0;
 	u32 i;
 
@@ -105,7 +116,7 @@ static void undo_open(struct gvm_master *m, const struct master_vm *vm, struct g
 		if (calls[i].status)
 			continue;
 		calls[n] = calls[i];
-		calls[n++].body.flags = m->adopt ? GVM_VM_KEEP : 0;
+		calls[n++].body.flags = close_flags(m, m->adopt ? GVM_VM_KEEP : 0);
 	}
 	gvm_vm_calls(gvm_backend_node(m->backend), MSG_VM_CLOSE, m->opt.vm_id, vm->epoch, calls, n);
 }
@@ -113,8 +124,7 @@ static void undo_open(struct gvm_master *m, const struct master_vm *vm, struct g
 static int open_at_homes(struct gvm_master *m, struct master_vm *vm, const u64 *shares, char *s)
 {
 	const struct gvm_route *r = &vm->route;
-	struct gvm_vm_call *calls =
-		make_calls(vm, r->members, r->nmembers, m->adopt ? GVM_VM_ADOPT : 0);
+	struct gvm_vm_call *calls = make_calls(vm, r->members, r->nmembers, open_flags(m));
 	int err = 0;
 	u32 i;
 
@@ -200,25 +210,31 @@ out:
 static int check_kept(const struct gvm_master *m, const struct gvm_kept *k,
 		      const struct master_vm *vm, char *s)
 {
-	if (k->vm_id != m->opt.vm_id || k->node_id != m->opt.node_id) {
+	if (m->opt.join_path && k->vm_id != m->opt.vm_id) {
+		snprintf(s, GVM_SENTENCE_MAX, "%s is of VM %u, this is a master of VM %u",
+			 m->opt.join_path, k->vm_id, m->opt.vm_id);
+		return -EINVAL;
+	}
+	if (!m->opt.join_path && (k->vm_id != m->opt.vm_id || k->node_id != m->opt.node_id)) {
 		snprintf(s, GVM_SENTENCE_MAX, "VM %u of node %u was kept, this is VM %u of node %u",
 			 k->vm_id, k->node_id, m->opt.vm_id, m->opt.node_id);
 		return -EINVAL;
 	}
 	if (vm->ram_pages && vm->ram_pages != k->ram_pages) {
-		snprintf(s, GVM_SENTENCE_MAX, "the VM that was kept has %llu MiB, -m says %llu MiB",
+		snprintf(s, GVM_SENTENCE_MAX, "VM %u has %llu MiB, -m says %llu MiB", k->vm_id,
 			 mib(k->ram_pages), mib(vm->ram_pages));
 		return -EINVAL;
 	}
 	return 0;
 }
 
-/* The homes of a VM that an earlier master left. */
+/* The homes of a VM that an earlier master left, or that another master has opened. */
 static int recall(struct gvm_master *m, struct master_vm *vm, u64 **shares, char *s)
 {
+	const char *path = m->opt.join_path ? m->opt.join_path : m->state_path;
 	char error[GVM_KEPT_ERROR_MAX];
 	struct gvm_kept k;
-	int err = gvm_kept_load(m->state_path, &k, error);
+	int err = gvm_kept_load(path, &k, error);
 
 	if (err) {
 		snprintf(s, GVM_SENTENCE_MAX, "%.*s", GVM_SENTENCE_MAX - 1, error);
@@ -232,7 +248,7 @@ static int recall(struct gvm_master *m, struct master_vm *vm, u64 **shares, char
 	*shares = calloc(k.nmembers, sizeof(**shares));
 	err = *shares ? build_route(m, vm, k.members, k.nmembers, k.stripe_shift) : -ENOMEM;
 	if (err)
-		snprintf(s, GVM_SENTENCE_MAX, "%s: cannot restore the homes: %s", m->state_path,
+		snprintf(s, GVM_SENTENCE_MAX, "%s: cannot restore the homes: %s", path,
 			 strerror(-err));
 out:
 	gvm_kept_free(&k);
@@ -298,7 +314,7 @@ static void forget_kept(struct gvm_master *m)
 
 static int open_vm(struct gvm_master *m, struct master_vm *vm, u64 **shares, char *s)
 {
-	int err = m->adopt ? recall(m, vm, shares, s) : place(m, vm, shares, s);
+	int err = m->adopt || m->opt.join_path ? recall(m, vm, shares, s) : place(m, vm, shares, s);
 
 	if (!err)
 		err = create_pager(m, vm, s);
@@ -309,6 +325,26 @@ static int open_vm(struct gvm_master *m, struct master_vm *vm, u64 **shares, cha
 	err = attach_agent(m, vm, s);
 	if (err)
 		close_at_homes(m, vm, m->adopt ? GVM_VM_KEEP : 0);
+	return err;
+}
+
+/* Where the pages of the VM are, as recall reads it. */
+static int save_map(struct gvm_master *m, const struct master_vm *vm, const char *path)
+{
+	char error[GVM_KEPT_ERROR_MAX];
+	struct gvm_kept k = {
+		.vm_id = m->opt.vm_id,
+		.node_id = m->opt.node_id,
+		.ram_pages = vm->ram_pages,
+		.epoch = vm->epoch,
+		.stripe_shift = vm->route.stripe_shift,
+		.nmembers = vm->route.nmembers,
+		.members = vm->route.members,
+	};
+	int err = gvm_kept_save(path, &k, error);
+
+	if (err)
+		gvm_logf(&m->log, GVM_LOG_ERR, "%s", error);
 	return err;
 }
 
@@ -325,7 +361,7 @@ int gvm_master_open_vm(struct gvm_master *m, u64 ram_size, char *s)
 
 	if (m->vm.open)
 		return join_vm(m, vm.ram_pages, s);
-	if (!ram_size && !m->adopt) {
+	if (!ram_size && !m->adopt && !m->opt.join_path) {
 		snprintf(s, GVM_SENTENCE_MAX, "VM %u has no RAM yet that could be joined",
 			 m->opt.vm_id);
 		return -ENOENT;
@@ -343,8 +379,14 @@ int gvm_master_open_vm(struct gvm_master *m, u64 ram_size, char *s)
 		return err;
 	}
 	gvm_logf(&m->log, GVM_LOG_INFO, "VM %u %s: %llu MiB at %u slaves", m->opt.vm_id,
-		 m->adopt ? "continues" : "opened", mib(vm.ram_pages), vm.route.nmembers);
-	forget_kept(m);
+		 m->opt.join_path ? "joined"
+		 : m->adopt	  ? "continues"
+				  : "opened",
+		 mib(vm.ram_pages), vm.route.nmembers);
+	if (m->opt.map_path)
+		save_map(m, &vm, m->opt.map_path);
+	if (!m->opt.join_path)
+		forget_kept(m);
 	gvm_backend_set_pager(m->backend, vm.pager);
 	set_vm(m, &vm);
 	return 0;
@@ -362,18 +404,6 @@ static struct master_vm detach(struct gvm_master *m)
 	gvm_pager_destroy(vm.pager);
 	vm.pager = NULL;
 	return vm;
-}
-
-void gvm_master_close_vm(struct gvm_master *m)
-{
-	struct master_vm vm;
-
-	if (!m->vm.open)
-		return;
-	vm = detach(m);
-	close_at_homes(m, &vm, 0);
-	route_free(m, &vm.route);
-	gvm_logf(&m->log, GVM_LOG_INFO, "VM %u closed", m->opt.vm_id);
 }
 
 /* Progress comes with the answers of the homes, which the workers take in. */
@@ -396,23 +426,19 @@ static u64 flush_all(struct gvm_master *m)
 	return left;
 }
 
-static int save_kept(struct gvm_master *m, const struct master_vm *vm)
+void gvm_master_close_vm(struct gvm_master *m)
 {
-	char error[GVM_KEPT_ERROR_MAX];
-	struct gvm_kept k = {
-		.vm_id = m->opt.vm_id,
-		.node_id = m->opt.node_id,
-		.ram_pages = vm->ram_pages,
-		.epoch = vm->epoch,
-		.stripe_shift = vm->route.stripe_shift,
-		.nmembers = vm->route.nmembers,
-		.members = vm->route.members,
-	};
-	int err = gvm_kept_save(m->state_path, &k, error);
+	struct master_vm vm;
 
-	if (err)
-		gvm_logf(&m->log, GVM_LOG_ERR, "%s", error);
-	return err;
+	if (!m->vm.open)
+		return;
+	/* Others go on with what was written here. */
+	if (m->opt.join_path && !m->vm.lost)
+		flush_all(m);
+	vm = detach(m);
+	close_at_homes(m, &vm, 0);
+	route_free(m, &vm.route);
+	gvm_logf(&m->log, GVM_LOG_INFO, "VM %u closed", m->opt.vm_id);
 }
 
 int gvm_master_flush_vm(struct gvm_master *m, u64 *written)
@@ -442,8 +468,8 @@ int gvm_master_keep_vm(struct gvm_master *m)
 		return 0;
 	vm = detach(m);
 	err = close_at_homes(m, &vm, GVM_VM_KEEP);
-	if (!err)
-		err = save_kept(m, &vm);
+	if (!err && !m->opt.join_path)
+		err = save_map(m, &vm, m->state_path);
 	route_free(m, &vm.route);
 	return err;
 }

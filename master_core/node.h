@@ -45,6 +45,15 @@ static inline u64 gvm_hash(u64 x)
 	return x ^ (x >> 31);
 }
 
+/*
+ * For tables that are walked in page order too: neighbours fall into one line of
+ * buckets, and any other pattern is spread as well as gvm_hash does it.
+ */
+static inline u64 gvm_hash_page(u64 page)
+{
+	return gvm_hash(page >> 4) ^ (page & 15);
+}
+
 /* Versions are compared as serial numbers: a message 2^31 transactions late cannot be. */
 static inline bool gvm_version_before(u32 a, u32 b)
 {

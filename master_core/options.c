@@ -42,6 +42,8 @@ static const char help[] =
 	"  --control PATH     socket for gvm_ctl (default " CONTROL_PATH ")\n"
 	"  --state FILE       what a stopped VM leaves for --adopt (default: PATH.vm)\n"
 	"  --adopt            continue with the pages that a stopped master left\n"
+	"  --map FILE         write down where the VM's pages live, for masters that join it\n"
+	"  --join FILE        serve the VM of another master, by what its --map wrote\n"
 	"  --copy-reads       map read-only pages as kernels before 6.12 need it\n"
 	"  --insecure         allow an address other than loopback\n"
 	"  --help\n";
@@ -66,6 +68,8 @@ enum {
 	OPT_CONTROL,
 	OPT_STATE,
 	OPT_ADOPT,
+	OPT_MAP,
+	OPT_JOIN,
 	OPT_COPY_READS,
 	OPT_INSECURE,
 	OPT_HELP
@@ -91,6 +95,8 @@ static const struct option options[] = {
 	{"control", required_argument, NULL, OPT_CONTROL},
 	{"state", required_argument, NULL, OPT_STATE},
 	{"adopt", no_argument, NULL, OPT_ADOPT},
+	{"map", required_argument, NULL, OPT_MAP},
+	{"join", required_argument, NULL, OPT_JOIN},
 	{"copy-reads", no_argument, NULL, OPT_COPY_READS},
 	{"insecure", no_argument, NULL, OPT_INSECURE},
 	{"help", no_argument, NULL, OPT_HELP},
@@ -227,6 +233,12 @@ static int apply(struct master_options *o, int opt, const char *arg)
 	case OPT_ADOPT:
 		o->adopt = true;
 		return 0;
+	case OPT_MAP:
+		o->map_path = arg;
+		return 0;
+	case OPT_JOIN:
+		o->join_path = arg;
+		return 0;
 	case OPT_COPY_READS:
 		o->copy_reads = true;
 		return 0;
@@ -245,6 +257,8 @@ static int check(const struct master_options *o)
 {
 	char ip[INET_ADDRSTRLEN];
 
+	if (o->join_path && (o->adopt || o->map_path))
+		return complain("--join goes with neither --adopt nor --map");
 	if (strlen(o->shm_name) > 240 || !*o->shm_name)
 		return complain("--shm: a name has 1 to 240 bytes");
 	if (gvm_ip_is_loopback(o->bind.sin_addr.s_addr) || o->insecure)

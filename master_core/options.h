@@ -15,6 +15,8 @@ struct master_options {
 	const char *shm_name;
 	const char *control_path;
 	const char *state_path; /* NULL: socket_path with .vm appended */
+	const char *map_path;	/* NULL: none is written */
+	const char *join_path;	/* NULL: the VM is this master's own */
 	u64 budget;		/* bytes */
 	u32 stripe_shift;	/* log2 pages */
 	unsigned int min_slaves;

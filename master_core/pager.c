@@ -52,10 +52,11 @@ int gvm_pager_create(struct gvm_pager **out, const struct gvm_pager_config *cfg)
 	p->memfd = -1;
 	pthread_rwlock_init(&p->clients_lock, NULL);
 	pthread_mutex_init(&p->drops.lock, NULL);
-	gvm_bounces_init(&p->bounces);
 	p->faults = gvm_fault_table_create();
 	p->drops.bitmap = calloc((cfg->pages + 63) / 64, sizeof(u64));
-	err = p->faults && p->drops.bitmap ? open_memory(p) : -ENOMEM;
+	err = gvm_bounces_init(&p->bounces);
+	if (!err)
+		err = p->faults && p->drops.bitmap ? open_memory(p) : -ENOMEM;
 	if (err)
 		gvm_pager_destroy(p);
 	else
@@ -177,10 +178,17 @@ int gvm_pager_wait(struct gvm_pager *p, struct gvm_fault_waiter *w)
 
 void *gvm_pager_buffer(struct gvm_pager *p, u64 page)
 {
+	u8 *buffer;
+
 	if (pager_is_dropping(p, page))
 		gvm_pager_settle(p);
-	/* Before the grant is complete nobody knows whether it will be to read or to write. */
-	return p->can_continue_wp ? pager_page(p, page) : gvm_bounce_get(&p->bounces, page);
+	/*
+	 * A page of which the home says only later that it may be written is put
+	 * together aside: the kernel maps what is in the memory object read-only from
+	 * 6.12 on. There it may go to its place at once, and does when it must.
+	 */
+	buffer = gvm_bounce_get(&p->bounces, page);
+	return buffer || !p->can_continue_wp ? buffer : pager_page(p, page);
 }
 
 void *gvm_pager_data(struct gvm_pager *p, u64 page)

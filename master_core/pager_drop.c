@@ -159,7 +159,7 @@ void gvm_pager_drop(struct gvm_pager *p, u64 page)
 {
 	struct pager_drops *d = &p->drops;
 
-	gvm_bounce_put(&p->bounces, gvm_bounce_take(&p->bounces, page));
+	gvm_bounce_put(&p->bounces, page);
 	pthread_mutex_lock(&d->lock);
 	if (!pager_is_dropping(p, page)) {
 		__atomic_fetch_or(&d->bitmap[page / 64], bit_of(page), __ATOMIC_RELEASE);

@@ -9,7 +9,7 @@
 
 enum map_how {
 	MAP_CACHED,  /* the bytes are in the memory object */
-	MAP_BOUNCE,  /* they are in a bounce buffer */
+	MAP_BOUNCE,  /* they are in a bounce buffer: see bounce.h */
 	MAP_ZERO,    /* there are none */
 	MAP_RAISE,   /* only the protection changes */
 	MAP_REFRESH, /* read-only and mapped: whoever waits tries again */
@@ -21,7 +21,7 @@ struct plan {
 	u8 how;
 	bool escalate;	/* only write access gets it mapped for everybody */
 	bool installed; /* at least one client has it */
-	struct gvm_bounce *bounce;
+	const u8 *bounce;
 	struct gvm_faults faults;
 };
 
@@ -76,7 +76,7 @@ static void make_plan(struct gvm_pager *p, struct plan *pl, const struct gvm_map
 	if (r->zero && pager_is_dropping(p, r->page))
 		gvm_pager_settle(p);
 	gvm_fault_take(p->faults, r->page, &pl->faults);
-	pl->bounce = gvm_bounce_take(&p->bounces, r->page);
+	pl->bounce = gvm_bounce_find(&p->bounces, r->page);
 	pl->how = choose(p, pl, r->zero);
 	pl->escalate =
 		pl->how == MAP_REFRESH && pl->faults.hints & (GVM_FAULT_MINOR | GVM_FAULT_MISSING);
@@ -92,10 +92,9 @@ static unsigned int run_length(const struct plan *pl, unsigned int n, int client
 {
 	unsigned int i = 1;
 
-	if (pl->how == MAP_BOUNCE)
-		return 1;
 	while (i < n && i < GVM_PAGER_RUN && pl[i].page == pl[i - 1].page + 1 &&
-	       pl[i].how == pl->how && pl[i].prot == pl->prot && concerns(&pl[i], client))
+	       pl[i].how == pl->how && pl[i].prot == pl->prot && concerns(&pl[i], client) &&
+	       (pl->how != MAP_BOUNCE || pl[i].bounce == pl[i - 1].bounce + GVM_PAGE_SIZE))
 		i++;
 	return i;
 }
@@ -114,7 +113,7 @@ static int fill_run(struct gvm_pager *p, const struct pager_client *c, struct pl
 	switch (pl->how) {
 	case MAP_BOUNCE:
 		f.how = GVM_FILL_COPY;
-		f.src = pl->bounce->bytes;
+		f.src = pl->bounce;
 		break;
 	case MAP_ZERO:
 		f.how = f.wp ? GVM_FILL_COPY : GVM_FILL_ZERO;
@@ -146,8 +145,13 @@ static void map_run(struct gvm_pager *p, struct pager_client *c, struct plan *pl
 	pager_count(p, map_calls, 1);
 	if (err)
 		pager_complain(p, c, "map pages", err);
-	while (!err && n--)
-		pl[n].installed = true;
+	/* Which of them failed, and so have their bytes nowhere else, only one by one tells. */
+	if (err && pl->how == MAP_BOUNCE && n > 1)
+		while (n--)
+			map_run(p, c, pl + n, 1);
+	else
+		while (!err && n--)
+			pl[n].installed = true;
 }
 
 static void map_for_client(struct gvm_pager *p, int client, struct plan *plans, unsigned int n)
@@ -191,8 +195,9 @@ static void finish(struct gvm_pager *p, struct plan *plans, unsigned int n)
 		/* Nobody took the copy, so nobody sees the page: it may be filled piece by piece.
 		 */
 		if (pl->bounce && !pl->installed)
-			memcpy(pager_page(p, pl->page), pl->bounce->bytes, GVM_PAGE_SIZE);
-		gvm_bounce_put(&p->bounces, pl->bounce);
+			memcpy(pager_page(p, pl->page), pl->bounce, GVM_PAGE_SIZE);
+		if (pl->bounce)
+			gvm_bounce_put(&p->bounces, pl->page);
 		tell_waiters(p, pl);
 	}
 	pager_count(p, maps, n);

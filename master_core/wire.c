@@ -9,7 +9,7 @@
 #define GVM_FLAGS_KNOWN GVM_FLAG_RESP
 #define GVM_PF_KNOWN                                                                               \
 	(GVM_PF_DATA | GVM_PF_ZERO | GVM_PF_HAVE | GVM_PF_PREFETCH | GVM_PF_URGENT | GVM_PF_WRITTEN)
-#define GVM_VM_KNOWN  (GVM_VM_KEEP | GVM_VM_ADOPT)
+#define GVM_VM_KNOWN  (GVM_VM_KEEP | GVM_VM_ADOPT | GVM_VM_JOIN)
 #define GVM_PAGE_LAST ((1ULL << (64 - GVM_PAGE_SHIFT)) - 1)
 
 static u32 frags_for(u32 length)

@@ -4,7 +4,7 @@
 . "$(dirname "$0")/../lib/guest.sh"
 
 # Seconds of the slave's stop.
-stopped=2
+stopped=${STOPPED:-2}
 
 cluster_open
 small_cluster

@@ -31,7 +31,8 @@ struct litmus_test {
 	unsigned int threads;
 	/* One round; v is 2 in the first and grows by 2: what was there before is smaller. */
 	void (*body)(struct litmus_thread *t, uint64_t v);
-	/* After a round, by one thread: -1 forbidden, 1 the outcome that is permitted and relaxed. */
+	/* After a round, by one thread: -1 forbidden, 1 the outcome that is permitted and relaxed.
+	 */
 	int (*judge)(const struct litmus_run *r, uint64_t v);
 	/* After the last round. 0: right. */
 	int (*final)(const struct litmus_run *r, uint64_t rounds);

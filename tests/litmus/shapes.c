@@ -144,12 +144,8 @@ static int two_w_judge(const struct litmus_run *r, uint64_t v)
 }
 
 const struct litmus_test litmus_shapes[] = {
-	{"SB", 2, sb_plain, sb_missed, NULL},
-	{"SB+mfence", 2, sb_fenced, sb_fenced_judge, NULL},
-	{"MP", 2, mp, mp_judge, NULL},
-	{"LB", 2, lb, lb_judge, NULL},
-	{"IRIW", 4, iriw, iriw_judge, NULL},
-	{"CoRR", 3, corr, corr_judge, NULL},
-	{"2+2W", 2, two_w, two_w_judge, NULL},
-	{NULL, 0, NULL, NULL, NULL},
+	{"SB", 2, sb_plain, sb_missed, NULL},  {"SB+mfence", 2, sb_fenced, sb_fenced_judge, NULL},
+	{"MP", 2, mp, mp_judge, NULL},	       {"LB", 2, lb, lb_judge, NULL},
+	{"IRIW", 4, iriw, iriw_judge, NULL},   {"CoRR", 3, corr, corr_judge, NULL},
+	{"2+2W", 2, two_w, two_w_judge, NULL}, {NULL, 0, NULL, NULL, NULL},
 };

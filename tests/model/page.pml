@@ -501,7 +501,8 @@ inline agent_go()
 	if
 	:: ask -> ask = 0; page_request()
 	:: else
-	fi
+	fi;
+	skip
 }
 
 inline ack_grant(refused)

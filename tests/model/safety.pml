@@ -10,7 +10,8 @@
  * The state space is finite without a bound on faults, writes or evictions: of
  * versions only order and neighbourhood matter, so they are renumbered after
  * every step, ids that nothing names any more are used again, and messages that
- * can have no effect any more are removed.
+ * can have no effect any more are removed. KEEP_ALL does without all that: for
+ * mutants that break what it rests on.
  */
 #ifndef AGENTS
 #define AGENTS 2
@@ -47,7 +48,8 @@ inline put()
 		od;
 		net[p] = msg
 	:: else
-	fi
+	fi;
+	skip
 }
 
 inline remove(n)
@@ -138,13 +140,9 @@ inline check()
 #define LIVE_UPDATE                                                                                \
 	(TYPE == COPYSET_UPDATE && (HANDLE == u_handle[AGENT] || VER >= hver ||                    \
 				    HELD(AGENT) && VER >= granted[AGENT]))
-#ifdef KEEP_ALL
-#define LIVE (got != 0)
-#else
 #define LIVE                                                                                       \
 	(got != 0 && (LIVE_READ || LIVE_WRITE || LIVE_INV || LIVE_GRANT_ACK || LIVE_GRANT ||       \
 		      LIVE_ANSWER || LIVE_UPDATE))
-#endif
 
 /* used: versions that anything names, a bit each; 0 names none. */
 inline versions_in_use()
@@ -312,14 +310,64 @@ inline drop_dead()
 	od
 }
 
+/* Agents are alike: they stand in the order of what they do. */
+#define RANK(n) (st[n] * 8 + wait[n] * 2 + drop[n])
+
+#define SWAP(v) used = v[k]; v[k] = v[k + 1]; v[k + 1] = used
+#define SWAPPED(n) ((n) == k -> k + 1 : ((n) == k + 1 -> k : (n)))
+
+inline swap()
+{
+	SWAP(st); SWAP(ver); SWAP(granted); SWAP(bytes); SWAP(wait); SWAP(id); SWAP(id_mode);
+	SWAP(id_have); SWAP(drop); SWAP(sent); SWAP(r_id); SWAP(r_ver); SWAP(r_bytes);
+	SWAP(r_mode); SWAP(r_handle); SWAP(u_handle);
+	used = (holders >> k) & 3;
+	holders = (holders & ~(3 << k)) | ((used & 1) << 1 | used >> 1) << k;
+	if
+	:: t_phase != TXN_NONE -> t_src = SWAPPED(t_src)
+	:: else
+	fi;
+	i = 0;
+	do
+	:: i < WAITERS && waiter[i] != 0 ->
+		was = (waiter[i] >> 3) & 3;
+		waiter[i] = (waiter[i] & ~(3 << 3)) | SWAPPED(was) << 3;
+		i++
+	:: else -> break
+	od;
+	i = 0;
+	do
+	:: i < ROOM ->
+		was = AGENT_OF(net[i]);
+		net[i] = (net[i] == 0 -> 0 : (net[i] & ~(3 << 17)) | SWAPPED(was) << 17);
+		i++
+	:: else -> break
+	od
+}
+
+inline sort_agents()
+{
+	k = 0;
+	do
+	:: k < AGENTS - 1 && RANK(k) < RANK(k + 1) ->
+		swap();
+		k = (k > 0 -> k - 1 : 0)
+	:: k < AGENTS - 1 && RANK(k) >= RANK(k + 1) -> k++
+	:: else -> break
+	od
+}
+
 inline done()
 {
 	check();
+#ifndef KEEP_ALL
+	sort_agents();
 	drop_dead();
 	versions_in_use();
 	renumber();
 	rename_ids();
 	rename_messages();
+#endif
 	a = 0; got = 0; msg = 0
 }
 
@@ -336,7 +384,8 @@ inline write(n)
 	do
 	:: i < ROOM -> net[i] = net[i] & ~(1 << 2); i++
 	:: else -> break
-	od
+	od;
+	skip
 }
 
 #define IDLE(n)                                                                                    \
@@ -346,12 +395,12 @@ inline write(n)
 #define ASKS(n) (st[n] == PAGE_FILL || st[n] == PAGE_UPGRADE)
 
 #define GUEST(n)                                                                                   \
-	:: d_step { CAN_FAULT_READ(n) -> a = n; fault_read(); agent_go(); done() }                 \
-	:: d_step { CAN_FAULT_WRITE(n) -> a = n; fault_write(); agent_go(); done() }               \
-	:: d_step { CAN_WRITE(n) -> write(n); done() }                                             \
-	:: d_step { CAN_DROP(n) -> a = n; forget(); done() }                                       \
-	:: d_step { CAN_WRITE(n) -> a = n; write_back(true); done() }                              \
-	:: d_step { CAN_WRITE(n) -> a = n; write_back(false); done() }
+	:: d_step { CAN_FAULT_READ(n) -> a = n; fault_read(); agent_go() }                         \
+	:: d_step { CAN_FAULT_WRITE(n) -> a = n; fault_write(); agent_go() }                       \
+	:: d_step { CAN_WRITE(n) -> write(n) }                                                     \
+	:: d_step { CAN_DROP(n) -> a = n; forget() }                                               \
+	:: d_step { CAN_WRITE(n) -> a = n; write_back(true) }                                      \
+	:: d_step { CAN_WRITE(n) -> a = n; write_back(false) }
 
 #define REPEAT(n)                                                                                  \
 	:: d_step { id[n] != 0 && ASKS(n) && !IN_FLIGHT(REQUEST_MSG(n)) -> send(REQUEST_MSG(n)) }  \
@@ -360,15 +409,14 @@ inline write(n)
 	:: d_step { u_handle[n] != 0 && !IN_FLIGHT(UPDATE_MSG(n)) -> send(UPDATE_MSG(n)) }
 
 #define GIVE_UP(n)                                                                                 \
-	:: d_step { id[n] != 0 && ASKS(n) -> a = n; fill_failed(); done() }                        \
-	:: d_step { sent[n] != 0 -> a = n; write_timeout(); done() }                               \
-	:: d_step { r_id[n] != 0 -> a = n; return_timeout(); done() }                              \
-	:: d_step { u_handle[n] != 0 -> update_timeout(n); home_go(); done() }                     \
+	:: d_step { id[n] != 0 && ASKS(n) -> a = n; fill_failed() }                                \
+	:: d_step { sent[n] != 0 -> a = n; write_timeout() }                                       \
+	:: d_step { r_id[n] != 0 -> a = n; return_timeout() }                                      \
+	:: d_step { u_handle[n] != 0 -> update_timeout(n); home_go() }                             \
 	:: d_step {                                                                                \
 		st[n] == PAGE_ERROR || st[n] == PAGE_SHARED && wait[n] -> a = n;                   \
 		retry();                                                                           \
-		agent_go();                                                                        \
-		done()                                                                             \
+		agent_go()                                                                         \
 	}
 
 active proctype page()
@@ -376,43 +424,49 @@ active proctype page()
 	do
 	:: atomic {
 		if
-		:: net[0] != 0 -> pick = 0
+		:: d_step { net[0] != 0 -> pick = 0 }
 #if ROOM > 1
-		:: net[1] != 0 -> pick = 1
+		:: d_step { net[1] != 0 -> pick = 1 }
 #endif
 #if ROOM > 2
-		:: net[2] != 0 -> pick = 2
+		:: d_step { net[2] != 0 -> pick = 2 }
 #endif
 #if ROOM > 3
-		:: net[3] != 0 -> pick = 3
+		:: d_step { net[3] != 0 -> pick = 3 }
 #endif
 		fi;
 		if
 		:: d_step { net[ROOM - 1] != 0 -> remove(pick); pick = 0 }
-		:: d_step { got = net[pick]; remove(pick); pick = 0; take(); done() }
-		:: d_step { got = net[pick]; pick = 0; take(); done() }
-		fi
+		:: d_step { got = net[pick]; remove(pick); pick = 0; take() }
+		:: d_step { got = net[pick]; pick = 0; take() }
+		fi;
+		d_step { done() }
 	   }
-	GUEST(0)
-	GUEST(1)
-	REPEAT(0)
-	REPEAT(1)
+	:: atomic {
+		if
+		GUEST(0)
+		GUEST(1)
+		REPEAT(0)
+		REPEAT(1)
 #if AGENTS > 2
-	GUEST(2)
-	REPEAT(2)
+		GUEST(2)
+		REPEAT(2)
 #endif
-	:: d_step { t_phase == TXN_GRANT && !IN_FLIGHT(GRANT_MSG) -> send(GRANT_MSG) }
+		:: d_step { t_phase == TXN_GRANT && !IN_FLIGHT(GRANT_MSG) -> send(GRANT_MSG) }
 #ifdef TIMEOUTS
-	GIVE_UP(0)
-	GIVE_UP(1)
+		GIVE_UP(0)
+		GIVE_UP(1)
 #if AGENTS > 2
-	GIVE_UP(2)
+		GIVE_UP(2)
 #endif
-	:: d_step { t_phase == TXN_GRANT -> grant_timeout(); home_go(); done() }
+		:: d_step { t_phase == TXN_GRANT -> grant_timeout(); home_go() }
 #endif
 #ifdef MUTATE_GRANT_ACK_WAIT
-	:: d_step { t_phase == TXN_GRANT -> settle_grant(); todo = END; home_go(); done() }
+		:: d_step { t_phase == TXN_GRANT -> settle_grant(); todo = END; home_go() }
 #endif
+		fi;
+		d_step { done() }
+	   }
 	:: QUIET -> break
 	od
 }

@@ -11,8 +11,7 @@
 #define SECONDS_A_SEED 60
 
 struct options {
-	u64 seed, seeds;
-	s64 homes, agents, vms, loss, accesses, page, ram, budget;
+	s64 seed, seeds, homes, agents, vms, loss, accesses, page, ram, budget;
 	bool verbose, first;
 };
 
@@ -41,58 +40,30 @@ static void usage(const char *name)
 	       name);
 }
 
+/* Options with a number: the option's value is its index here, plus one. */
 static int parse(struct options *o, int argc, char **argv)
 {
 	static const struct option longs[] = {
-		{"seed", 1, NULL, 's'},	  {"seeds", 1, NULL, 'n'},    {"homes", 1, NULL, 'h'},
-		{"agents", 1, NULL, 'a'}, {"vms", 1, NULL, 'v'},      {"loss", 1, NULL, 'l'},
-		{"page", 1, NULL, 'p'},	  {"accesses", 1, NULL, 'c'}, {"ram", 1, NULL, 'r'},
-		{"budget", 1, NULL, 'b'}, {"verbose", 0, NULL, 'V'},  {"first", 0, NULL, 'F'},
-		{"help", 0, NULL, '?'},	  {NULL, 0, NULL, 0}};
+		{"seed", 1, NULL, 1},	 {"seeds", 1, NULL, 2},	    {"homes", 1, NULL, 3},
+		{"agents", 1, NULL, 4},	 {"vms", 1, NULL, 5},	    {"loss", 1, NULL, 6},
+		{"page", 1, NULL, 7},	 {"accesses", 1, NULL, 8},  {"ram", 1, NULL, 9},
+		{"budget", 1, NULL, 10}, {"verbose", 0, NULL, 'V'}, {"first", 0, NULL, 'F'},
+		{NULL, 0, NULL, 0}};
+	s64 *numbers[] = {&o->seed, &o->seeds, &o->homes,    &o->agents, &o->vms,
+			  &o->loss, &o->page,  &o->accesses, &o->ram,	 &o->budget};
+	char *end;
 	int c;
 
 	while ((c = getopt_long(argc, argv, "", longs, NULL)) != -1) {
-		u64 v = optarg ? strtoull(optarg, NULL, 0) : 0;
-
-		switch (c) {
-		case 's':
-			o->seed = v;
-			break;
-		case 'n':
-			o->seeds = v;
-			break;
-		case 'h':
-			o->homes = v;
-			break;
-		case 'a':
-			o->agents = v;
-			break;
-		case 'v':
-			o->vms = v;
-			break;
-		case 'l':
-			o->loss = v;
-			break;
-		case 'p':
-			o->page = v;
-			break;
-		case 'c':
-			o->accesses = v;
-			break;
-		case 'r':
-			o->ram = v;
-			break;
-		case 'b':
-			o->budget = v;
-			break;
-		case 'V':
+		if (c == 'V') {
 			o->verbose = true;
-			break;
-		case 'F':
+		} else if (c == 'F') {
 			o->first = true;
-			break;
-		default:
-			usage(argv[0]);
+		} else if (c >= 1 && c <= (int)ARRAY_SIZE(numbers)) {
+			*numbers[c - 1] = (s64)strtoull(optarg, &end, 0);
+			if (*end || end == optarg)
+				return -EINVAL;
+		} else {
 			return -EINVAL;
 		}
 	}
@@ -182,11 +153,13 @@ int main(int argc, char **argv)
 			    .ram = -1,
 			    .budget = -1};
 	struct sim_counts sum = {0};
-	u64 i, failed = 0;
+	s64 i, failed = 0;
 
 	setvbuf(stdout, NULL, _IOLBF, 0);
-	if (parse(&o, argc, argv))
+	if (parse(&o, argc, argv)) {
+		usage(argv[0]);
 		return 2;
+	}
 	signal(SIGALRM, on_alarm);
 	for (i = 0; i < o.seeds; i++) {
 		if (run_seed(&o, o.seed + i, &sum))

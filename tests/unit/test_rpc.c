@@ -82,7 +82,8 @@ static void schedule(void **state)
 		assert_in_range(gap, i == 1 ? 0 : before * 3 / 2 - TIMER_SLACK,
 				GVM_RTO_MAX_US + TIMER_SLACK);
 		if (i == 1)
-			assert_in_range(gap, GVM_RTO_MIN_US - TIMER_SLACK, GVM_RTO_FIRST_US + TIMER_SLACK);
+			assert_in_range(gap, GVM_RTO_MIN_US - TIMER_SLACK,
+					GVM_RTO_FIRST_US + TIMER_SLACK);
 		before = min_t(u64, gap, 60000);
 	}
 	assert_in_range(w->sim.now - began, 2000000, GVM_RPC_TRIES * 100000ULL);
