@@ -2,12 +2,14 @@
 /*
  * Ours: attaches to a master as QEMU does and measures what the floor programs
  * measure: bench_pages socket=PATH [cpu=N] [pages=N] [run=N] [n=FAULTS]
- * [random=PAGES] [threads=N] [only=seq|fault|random].
+ * [random=PAGES] [seq=PAGES] [threads=N] [measure=seq,read,random,write]
+ * [fill=only|no] [stay=yes].
  *
- * First every page is written; the master's budget is smaller than the RAM, so
- * most of them then live at the slaves and nowhere else. Every touch that is
- * measured is of a page that is not in the memory object any more, while the
- * budget is exhausted: what it costs to make room is inside the figures.
+ * A fill writes every page. The master's budget is smaller than the RAM, or it is
+ * stopped and another one goes on (--adopt): either way the pages that are measured
+ * live at the slaves and nowhere else, and each touch is of a page that is not in
+ * the memory object. stay: the RAM stays attached until the master has been
+ * stopped, which then leaves the pages at the slaves for the next.
  */
 #include <errno.h>
 #include <stdio.h>
@@ -18,31 +20,19 @@
 
 struct settings {
 	char socket[108];
-	char only[16];
+	char measure[64]; /* what, and in which order */
 	char fill[16];
-	uint64_t n, random;
+	char stay[16];
+	uint64_t n, random, seq;
 	unsigned int threads;
 	struct ram ram;
 };
-
-static bool wanted(const struct settings *s, const char *part)
-{
-	return !s->only[0] || !strcmp(s->only, part);
-}
-
-static void on_event(void *opaque, const struct gvm_ipc_event *event)
-{
-	(void)opaque;
-	errno = 0;
-	die("the node says: %s", event->message);
-}
 
 static void attach(struct settings *s, struct gvm_client *c)
 {
 	errno = 0;
 	if (gvm_client_open(c, s->socket, s->ram.pages * PAGE_BYTES) < 0)
 		die("%s", c->error);
-	c->on_event = on_event;
 	s->ram.base = c->base;
 }
 
@@ -61,9 +51,8 @@ static int leave_pages(struct gvm_client *c)
 {
 	struct gvm_client_msg m;
 
-	puts("filled");
+	puts("done");
 	fflush(stdout);
-	c->on_event = NULL;
 	while (gvm_client_next(c, &m, -1) == 0)
 		;
 	gvm_client_detach(c);
@@ -76,14 +65,33 @@ static int option(struct settings *s, const char *o)
 	       sscanf(o, "pages=%lu", &s->ram.pages) == 1 ||
 	       sscanf(o, "run=%u", &s->ram.run) == 1 || sscanf(o, "n=%lu", &s->n) == 1 ||
 	       sscanf(o, "random=%lu", &s->random) == 1 ||
-	       sscanf(o, "threads=%u", &s->threads) == 1 || sscanf(o, "only=%15s", s->only) == 1 ||
-	       sscanf(o, "fill=%15s", s->fill) == 1;
+	       sscanf(o, "threads=%u", &s->threads) == 1 || sscanf(o, "seq=%lu", &s->seq) == 1 ||
+	       sscanf(o, "measure=%63s", s->measure) == 1 || sscanf(o, "fill=%15s", s->fill) == 1 ||
+	       sscanf(o, "stay=%15s", s->stay) == 1;
+}
+
+static void measure(const struct settings *s, const char *what)
+{
+	if (!strcmp(what, "seq"))
+		measure_sequential(&s->ram, s->seq);
+	else if (!strcmp(what, "random"))
+		measure_random(&s->ram, s->threads, s->random);
+	else if (!strcmp(what, "read") || !strcmp(what, "write"))
+		measure_faults(&s->ram, what[0] == 'w', s->n);
+	else
+		die("nothing to measure is called %s", what);
 }
 
 int main(int argc, char **argv)
 {
-	struct settings s = {.socket = GVM_IPC_SOCKET, .n = 5000, .random = 20000, .threads = 4};
+	struct settings s = {.socket = GVM_IPC_SOCKET,
+			     .measure = "seq,read,random,write",
+			     .n = 5000,
+			     .random = 20000,
+			     .seq = UINT64_MAX,
+			     .threads = 4};
 	struct gvm_client c;
+	char *what, *rest;
 	int i;
 
 	s.ram = (struct ram){.pages = 65536, .cpu = -1};
@@ -94,16 +102,11 @@ int main(int argc, char **argv)
 	attach(&s, &c);
 	if (strcmp(s.fill, "no"))
 		fill(&s.ram);
-	if (!strcmp(s.fill, "only"))
+	what = strcmp(s.fill, "only") ? strtok_r(s.measure, ",", &rest) : NULL;
+	for (; what; what = strtok_r(NULL, ",", &rest))
+		measure(&s, what);
+	if (s.stay[0])
 		return leave_pages(&c);
-	if (wanted(&s, "seq"))
-		measure_sequential(&s.ram, s.ram.pages);
-	if (wanted(&s, "fault"))
-		measure_faults(&s.ram, false, s.n);
-	if (wanted(&s, "random"))
-		measure_random(&s.ram, s.threads, s.random);
-	if (wanted(&s, "fault"))
-		measure_faults(&s.ram, true, s.n);
 	gvm_client_detach(&c);
 	return 0;
 }

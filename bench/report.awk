@@ -10,6 +10,7 @@ BEGIN {
 	suffix["one"] = ""
 	suffix["two"] = "_two_core"
 	suffix["relay"] = "_relay"
+	suffix["evicting"] = "_evicting"
 	floor_name["seq_read_pages"] = "floor_seq"
 	floor_name["boot_time"] = floor_name["local_guest_speed"] = "plain_qemu"
 	target["read_fault_p50"] = target["write_fault_p50"] = target["boot_time"] = "<= 1.30"
@@ -63,7 +64,7 @@ END {
 	if (!json)
 		printf "%-26s %10s %-9s %-12s %10s %7s\n", "figure", "ours", "unit", "floor",
 			"its value", "ratio"
-	n = split("one two relay", configs, " ")
+	n = split("one two relay evicting", configs, " ")
 	m = split(order, figures, " ")
 	for (c = 1; c <= n; c++)
 		for (i = 1; i <= m; i++) {

@@ -50,6 +50,13 @@
 #define GVM_WINDOW_MAX   256
 #define GVM_WINDOW_DELAY_US 1000 /* the window shrinks when answers take longer */
 
+/*
+ * Read copies are given up after so long without an answer from their home, and
+ * taken from a silent node after so long and the margin.
+ */
+#define GVM_LEASE_US	    3000000
+#define GVM_LEASE_MARGIN_US 1000000
+
 /* Registration: sent every period, a peer is gone when not heard for this long. */
 #define GVM_REGISTER_PERIOD_US 250000
 #define GVM_PEER_GONE_US       1500000

@@ -76,7 +76,8 @@ struct gvm_page_body {
 	u8 mode;     /* enum gvm_mode; a repeated MEM_READ adds the fragments it has << 4 */
 	u8 flags;    /* GVM_PF_* */
 	s16 status; /* 0 or negative errno (Linux numbers) */
-	u32 aux;     /* MEM_READ: version of the copy held; MEM_ACK of a write: the new version */
+	u32 aux;     /* MEM_READ: version of the copy held. Grant, COPYSET_UPDATE: a handle that its
+		      * answer repeats. MEM_ACK with -EHOSTDOWN: the node that is not heard */
 };
 
 #define GVM_PAGE_MODE_AT 12 /* mode's place in the encoded body */

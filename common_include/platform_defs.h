@@ -13,7 +13,10 @@
 #include <linux/spinlock.h>
 #include <linux/string.h>
 #include <linux/bug.h>
+#include <linux/pgtable.h>
 #include "../master_core/kernel_compat.h"
+
+#undef PAGE_SHARED /* a page protection there, a state of the agent's pages here */
 
 /*
  * A lock is taken in process context only; gvm_mutex_t may be held while a

@@ -14,13 +14,14 @@ int gvm_agent_create(struct gvm_node *n)
 	if (!a)
 		return -ENOMEM;
 	gvm_lock_init(&a->lock);
-	a->acks_due = a->later_due = (u64)-1;
+	a->acks_due = a->later_due = a->lease_due = (u64)-1;
 	n->agent = a;
 	return 0;
 }
 
 static void tables_free(struct gvm_node *n, struct gvm_agent *a)
 {
+	gvm_agent_free_leases(n);
 	gvm_table_free(n, a->pool);
 	gvm_table_free(n, a->buckets);
 	gvm_route_free(&a->route, n->ops, n->ctx);
@@ -49,7 +50,8 @@ static int tables_alloc(struct gvm_node *n, struct gvm_agent *a, const struct gv
 	a->bucket_mask = (u32)buckets - 1;
 	a->pool = gvm_table_alloc(n, a->pool_size * sizeof(*a->pool));
 	a->buckets = gvm_table_alloc(n, buckets * sizeof(*a->buckets));
-	if (!a->pool || !a->buckets)
+	a->leases = gvm_table_alloc(n, route->nmembers * sizeof(*a->leases));
+	if (!a->pool || !a->buckets || !a->leases)
 		return -ENOMEM;
 	return gvm_route_build(&a->route, route->members, route->nmembers, route->epoch,
 			       route->stripe_shift, n->ops, n->ctx);
@@ -76,7 +78,7 @@ int gvm_agent_attach(struct gvm_node *n, u32 vm_id, u64 ram_pages, const struct 
 	memset(&a->resident, 0, sizeof(a->resident));
 	memset(&a->deferred, 0, sizeof(a->deferred));
 	a->writebacks = a->nacks = a->nlater = 0;
-	a->acks_due = a->later_due = (u64)-1;
+	a->acks_due = a->later_due = a->lease_due = (u64)-1;
 	a->reserve = min_t(u64, n->cfg.budget_pages / 16, 512);
 	gvm_prefetch_init(&a->prefetch, min_t(u64, n->cfg.prefetch_max, a->reserve / 2));
 	a->attached = true;
@@ -165,6 +167,7 @@ void gvm_page_forget(struct gvm_node *n, struct gvm_page *p)
 {
 	struct gvm_agent *a = n->agent;
 
+	gvm_lease_end(n, p);
 	if (p->counted) {
 		gvm_list_del(a, &a->resident, p);
 		gvm_stat_add(n, resident_pages, (u64)-1);
@@ -351,8 +354,18 @@ static void install(struct gvm_node *n, struct gvm_page *p, u8 mode, bool zero)
 	gvm_page_map(n, p, prot, zero);
 }
 
+/* Who stands in the way: the node that the home cannot hear, or the home. */
+static void refused_by(struct gvm_node *n, struct gvm_page *p, const struct gvm_page_body *b,
+		       int status)
+{
+	u32 node = status == -EHOSTDOWN ? b->aux : gvm_page_home(n, p->page);
+
+	gvm_stat_inc(n, fault_errors);
+	n->ops->page_error(n->ctx, p->page, node, status);
+}
+
 static void fill_refused(struct gvm_node *n, struct gvm_page *p, const struct gvm_req *q,
-			 int status)
+			 const struct gvm_page_body *b, int status)
 {
 	bool again = status == GVM_EBUSY || status == -EAGAIN;
 
@@ -363,7 +376,7 @@ static void fill_refused(struct gvm_node *n, struct gvm_page *p, const struct gv
 		if (again)
 			fault(n, p, true);
 		else
-			gvm_page_fail(n, p, status);
+			refused_by(n, p, b, status);
 	} else if (!(p->flags & AP_WAIT)) {
 		gvm_stat_inc(n, prefetch_refused);
 		gvm_page_forget(n, p);
@@ -371,7 +384,7 @@ static void fill_refused(struct gvm_node *n, struct gvm_page *p, const struct gv
 		gvm_page_request(n, p);
 	} else {
 		p->state = PAGE_ERROR;
-		gvm_page_fail(n, p, status);
+		refused_by(n, p, b, status);
 	}
 }
 
@@ -383,6 +396,10 @@ static void granted(struct gvm_node *n, struct gvm_page *p, const struct gvm_req
 	p->grant_aux = b->aux;
 	p->grant_home = q->target;
 	p->urgent = !!(b->flags & GVM_PF_URGENT);
+	if (b->mode == GVM_MODE_READ)
+		gvm_lease_begin(n, p);
+	else
+		gvm_lease_end(n, p);
 	if (p->state == PAGE_FILL) {
 		install(n, p, b->mode, b->flags & GVM_PF_ZERO);
 		return;
@@ -403,7 +420,7 @@ static bool grant_is_whole(const struct gvm_page *p, const struct gvm_req *q,
 static void fill_done(struct gvm_node *n, struct gvm_req *q, int status)
 {
 	struct gvm_agent *a = n->agent;
-	struct gvm_page_body b;
+	struct gvm_page_body b = {0};
 	struct gvm_page *p;
 
 	gvm_lock(&a->lock);
@@ -418,7 +435,7 @@ static void fill_done(struct gvm_node *n, struct gvm_req *q, int status)
 	if (!status && !grant_is_whole(p, q, &b))
 		status = -EPROTO;
 	if (status)
-		fill_refused(n, p, q, status);
+		fill_refused(n, p, q, &b, status);
 	else
 		granted(n, p, q, &b);
 	gvm_agent_run_deferred(n);
@@ -577,8 +594,10 @@ void gvm_agent_stray_grant(struct gvm_node *n, const struct gvm_header *h,
 		 * One that we know may have been downgraded since.
 		 */
 		if (b->mode != GVM_MODE_READ && p->state == PAGE_SHARED &&
-		    gvm_version_before(p->version, b->version))
+		    gvm_version_before(p->version, b->version)) {
 			p->state = PAGE_EXCLUSIVE;
+			gvm_lease_end(n, p);
+		}
 		p->version = p->granted = b->version;
 	}
 	ack_send(n, h->src_id, h->req_id, &ack, true);
@@ -589,16 +608,18 @@ out:
 u64 gvm_agent_tick(struct gvm_node *n, u64 now)
 {
 	struct gvm_agent *a = n->agent;
-	u64 next;
+	u64 next, leases = (u64)-1;
 
 	gvm_lock(&a->lock);
 	if (a->acks_due <= now)
 		gvm_agent_flush_acks(n);
 	if (a->attached) {
+		leases = gvm_lease_tick(n, now);
 		gvm_agent_run_later(n, now);
 		gvm_agent_run_deferred(n);
 	}
 	next = min_t(u64, gvm_agent_tick_returns(n, now), min_t(u64, a->acks_due, a->later_due));
+	next = min_t(u64, next, leases);
 	gvm_unlock(&a->lock);
 	return next;
 }

@@ -45,6 +45,7 @@ struct gvm_page {
 	u32 granted; /* of the grant: older recalls are of an earlier one */
 	u32 hash_next, prev, next;	  /* indexes, 0: none. List: oldest first, or deferred */
 	u8 state, flags, urgent, counted; /* counted: on the resident list */
+	u8 leased;			  /* counted as a read copy of its home */
 };
 
 struct gvm_ack {
@@ -75,6 +76,12 @@ struct gvm_return {
 	u8 mode;
 };
 
+/* What is held of one home's pages under its lease. */
+struct gvm_lease {
+	u64 req_id; /* of the ping that renews it */
+	u32 copies; /* read copies held */
+};
+
 struct gvm_agent {
 	gvm_mutex_t lock;
 	bool attached;
@@ -94,6 +101,8 @@ struct gvm_agent {
 	struct gvm_later later[GVM_LATER_MAX];
 	u32 nlater;
 	u64 later_due;
+	struct gvm_lease *leases; /* one a member of the route */
+	u64 lease_due;
 };
 
 int gvm_agent_create(struct gvm_node *n);
@@ -131,6 +140,13 @@ void gvm_page_forget(struct gvm_node *n, struct gvm_page *p);
 void gvm_page_fail(struct gvm_node *n, struct gvm_page *p, int status);
 u32 gvm_page_home(struct gvm_node *n, u64 page);
 void gvm_agent_run_deferred(struct gvm_node *n);
+
+/* lease.c */
+/* From now on the page is held as a read copy, or is not. */
+void gvm_lease_begin(struct gvm_node *n, struct gvm_page *p);
+void gvm_lease_end(struct gvm_node *n, struct gvm_page *p);
+u64 gvm_lease_tick(struct gvm_node *n, u64 now);
+void gvm_agent_free_leases(struct gvm_node *n);
 
 /* evict.c */
 void gvm_agent_make_room(struct gvm_node *n);

@@ -113,7 +113,9 @@ static void txn_end(struct gvm_node *n, struct gvm_home_vm *vm, struct gvm_dir_s
 static void txn_fail(struct gvm_node *n, struct gvm_home_vm *vm, struct gvm_dir_shard *s,
 		     struct gvm_txn *t, int status)
 {
-	answer(n, &t->from, t->page, 0, 0, status);
+	struct gvm_page_body b = {.page = t->page, .status = (s16)status, .aux = t->culprit};
+
+	gvm_send_page(n, &t->from, MSG_MEM_ACK, &b, NULL);
 	txn_end(n, vm, s, t);
 }
 
@@ -229,6 +231,7 @@ static void collect_answer(struct gvm_node *n, struct gvm_home_vm *vm, struct gv
 	t->pending--;
 	if (status) {
 		t->status = status;
+		t->culprit = node;
 	} else if (mode == GVM_MODE_NONE) {
 		copyset_del(&e->holders, node, n->ops, n->ctx);
 		if (!copyset_count(&e->holders))
@@ -237,6 +240,17 @@ static void collect_answer(struct gvm_node *n, struct gvm_home_vm *vm, struct gv
 		e->state = DIR_SHARED;
 	}
 	collect_step(n, vm, s, t, e);
+}
+
+/* A reader that has been silent for its lease and the margin has given its copy up. */
+static bool presumed_fenced(struct gvm_node *n, const struct gvm_dir_entry *e, u32 node)
+{
+	u64 silent = n->ops->get_time_us(n->ctx) - gvm_peer_heard(n, node);
+
+	if (e->state != DIR_SHARED || silent <= GVM_LEASE_US + GVM_LEASE_MARGIN_US)
+		return false;
+	gvm_stat_inc(n, presumed_fenced);
+	return true;
 }
 
 static void update_timeout(struct gvm_node *n, struct gvm_req *q, int status)
@@ -254,8 +268,12 @@ static void update_timeout(struct gvm_node *n, struct gvm_req *q, int status)
 	gvm_lock(&s->lock);
 	t = txn_find(s, q->page);
 	e = gvm_dir_find(s, q->page);
-	if (t && e && t->phase == TXN_COLLECT && t->pending)
-		collect_answer(n, vm, s, t, e, q->target, GVM_MODE_READ, status);
+	if (t && e && t->phase == TXN_COLLECT && t->pending) {
+		if (presumed_fenced(n, e, q->target))
+			collect_answer(n, vm, s, t, e, q->target, GVM_MODE_NONE, 0);
+		else
+			collect_answer(n, vm, s, t, e, q->target, GVM_MODE_READ, status);
+	}
 	gvm_unlock(&s->lock);
 	gvm_home_vm_put(n, vm);
 }

@@ -46,7 +46,8 @@ struct gvm_txn {
 	u32 version; /* of the grant */
 	u32 cursor;  /* the next holder to be asked */
 	u32 pending; /* answers awaited */
-	int status;  /* a holder did not answer */
+	int status;  /* a holder did not answer: */
+	u32 culprit; /* this one */
 	u8 phase, mode;
 	u64 grant_id;
 	struct gvm_waiter *waiters, **tail;

@@ -70,8 +70,7 @@ struct gvm_gateway_state {
 
 struct gvm_vm {
 	struct kref ref;	 /* files, the list, whoever works on it */
-	struct list_head list;	 /* gvm_vms_lock: also state, users, listed */
-	bool listed;
+	struct list_head list;	 /* gvm_vms_lock: also state, users, keep */
 	u32 users;		 /* open files */
 	u32 state;		 /* enum gvm_vm_state */
 	u32 id, node_id, flags, epoch, vm_flags;
@@ -79,7 +78,7 @@ struct gvm_vm {
 	bool uid_any;
 	__be32 bind_ip;
 	u64 ram_pages, budget_pages, boot_id, client_boot;
-	struct gvm_node_config cfg;
+	bool keep; /* when it ends: the homes keep its pages */
 	struct gvm_node *node;
 	struct gvm_net *net;
 	struct gvm_ids *ids;
@@ -137,7 +136,6 @@ extern struct workqueue_struct *gvm_wq;	     /* what comes in */
 extern struct workqueue_struct *gvm_slow_wq; /* closing, registration, retries */
 extern struct kmem_cache *gvm_packets;
 extern unsigned int gvm_spin_us;
-void *gvm_table_zalloc(size_t size);
 
 /* kernel_vm.c: the VMs. */
 extern struct mutex gvm_vms_lock;
@@ -147,6 +145,8 @@ struct gvm_vm *gvm_vm_get(u32 id);
 void gvm_vm_put(struct gvm_vm *vm);
 int gvm_vm_create(const struct gvm_ioctl_create *c);
 int gvm_vm_destroy(u32 id, u32 flags);
+int gvm_vm_start(struct gvm_vm *vm, struct gvm_ioctl_start *s,
+		 const struct gvm_ioctl_member *members);
 /* A new user of a running VM, or NULL and an errno; id 0: the default one, if there is one. */
 struct gvm_vm *gvm_vm_use(u32 id, bool any, int *err);
 void gvm_vm_unuse(struct gvm_vm *vm);

@@ -106,6 +106,7 @@ static void rx_message(struct gvm_node *n, const struct gvm_header *h, const u8 
 		gvm_stat_inc(n, rx_not_mine);
 		return;
 	}
+	gvm_peer_heard_now(n, h->src_id);
 	switch (h->msg_type) {
 	case MSG_MEM_ACK:
 	case MSG_VM_ACK:

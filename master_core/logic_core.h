@@ -33,7 +33,7 @@ struct gvm_node_stats {
 	u64 faults_read, faults_write, fault_errors, upgrades, prefetches, prefetch_refused;
 	u64 pages_in, pages_in_zero, writebacks, writebacks_zero, evictions;
 	u64 grants, invalidations_tx, invalidations_rx, transfers;
-	u64 home_full, home_refused;
+	u64 home_full, home_refused, fenced, presumed_fenced;
 	/* gauges */
 	u64 resident_pages, stored_pages, touched_pages, reserved_pages;
 };

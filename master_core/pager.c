@@ -183,11 +183,11 @@ void *gvm_pager_buffer(struct gvm_pager *p, u64 page)
 	if (pager_is_dropping(p, page))
 		gvm_pager_settle(p);
 	/*
-	 * A page of which the home says only later that it may be written is put
-	 * together aside: the kernel maps what is in the memory object read-only from
-	 * 6.12 on. There it may go to its place at once, and does when it must.
+	 * Put together aside and copied in, a run of neighbours at once: that costs less
+	 * than a fault of this process's own on each page of the memory object. Before
+	 * 6.12 it is also the only way to make a page readable only.
 	 */
-	buffer = gvm_bounce_get(&p->bounces, page);
+	buffer = gvm_bounce_get(&p->bounces, page, !p->can_continue_wp);
 	return buffer || !p->can_continue_wp ? buffer : pager_page(p, page);
 }
 

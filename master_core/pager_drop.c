@@ -112,15 +112,15 @@ static void punch(struct gvm_pager *p, u64 first, unsigned int n)
 	abort();
 }
 
-/* Who waits for one of the pages faults again, and finds it gone. */
-static void wake_run(struct gvm_pager *p, u64 first, unsigned int n)
+/* Who waits for the page faults again, and finds it gone. */
+static void wake_page(struct gvm_pager *p, u64 page)
 {
 	u64 addr;
 	int i;
 
 	for (i = 0; i < GVM_PAGER_CLIENTS; i++)
-		if (pager_client_addr(&p->clients[i], first, n, &addr))
-			gvm_uffd_wake(p->clients[i].uffd, addr, (u64)n << GVM_PAGE_SHIFT);
+		if (pager_client_addr(&p->clients[i], page, 1, &addr))
+			gvm_uffd_wake(p->clients[i].uffd, addr, GVM_PAGE_SIZE);
 }
 
 /* With the lock of the drops held. */
@@ -134,10 +134,12 @@ static void settle(struct gvm_pager *p)
 	while (at < n) {
 		run = run_length(d->pages + at, n - at);
 		punch(p, d->pages[at], run);
-		wake_run(p, d->pages[at], run);
 		pager_count(p, punch_calls, 1);
 		at += run;
 	}
+	for (i = 0; i < n; i++)
+		if (gvm_fault_pending(p->faults, d->pages[i]))
+			wake_page(p, d->pages[i]);
 	pthread_rwlock_unlock(&p->clients_lock);
 	for (i = 0; i < n; i++)
 		__atomic_fetch_and(&d->bitmap[d->pages[i] / 64], ~bit_of(d->pages[i]),

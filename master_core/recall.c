@@ -161,6 +161,7 @@ static void ack_clean(struct gvm_node *n, const struct gvm_header *h, const stru
 static void copy_gone(struct gvm_node *n, struct gvm_page *p)
 {
 	n->ops->page_drop(n->ctx, p->page);
+	gvm_lease_end(n, p);
 	if (p->state == PAGE_UPGRADE) {
 		p->state = PAGE_FILL;
 		gvm_req_want_page(n, p->req_id);
@@ -175,10 +176,12 @@ static void copy_gone(struct gvm_node *n, struct gvm_page *p)
 static void take_clean(struct gvm_node *n, struct gvm_page *p, const struct gvm_header *h,
 		       const struct gvm_page_body *b)
 {
-	if (b->mode == GVM_MODE_NONE)
+	if (b->mode == GVM_MODE_NONE) {
 		copy_gone(n, p);
-	else if (p->state == PAGE_EXCLUSIVE)
+	} else if (p->state == PAGE_EXCLUSIVE) {
 		p->state = PAGE_SHARED;
+		gvm_lease_begin(n, p);
+	}
 	ack_clean(n, h, b, b->mode);
 }
 
@@ -200,6 +203,7 @@ static void take_dirty(struct gvm_node *n, struct gvm_page *p, const struct gvm_
 		n->agent->writebacks--;
 	}
 	p->state = PAGE_SHARED;
+	gvm_lease_begin(n, p);
 	if (b->mode == GVM_MODE_NONE) {
 		copy_gone(n, p);
 	} else if (p->flags & AP_WAIT_WRITE) {

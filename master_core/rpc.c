@@ -10,8 +10,9 @@
 
 struct gvm_peer {
 	u32 inflight, window, credit;
-	u64 last_cut; /* when the window was last halved */
-	u32 srtt, rttvar; /* us; srtt 0: not measured yet */
+	u64 last_cut;	     /* when the window was last halved */
+	u64 heard, answered; /* see gvm_peer_heard */
+	u32 srtt, rttvar;    /* us; srtt 0: not measured yet */
 	struct gvm_req *head, **tail;
 };
 
@@ -77,10 +78,13 @@ static struct gvm_peer *peer_get(struct gvm_node *n, u32 id)
 	if (id > GVM_MAX_NODES)
 		return NULL;
 	chunk = &n->rpc->peers[id / PEER_CHUNK];
-	if (!*chunk)
-		*chunk = gvm_table_alloc(n, PEER_CHUNK * sizeof(**chunk));
-	if (!*chunk)
-		return NULL;
+	if (!*chunk) {
+		struct gvm_peer **fresh = gvm_table_alloc(n, PEER_CHUNK * sizeof(*fresh));
+
+		if (!fresh)
+			return NULL;
+		__atomic_store_n(chunk, fresh, __ATOMIC_RELEASE);
+	}
 	p = (*chunk)[id % PEER_CHUNK];
 	if (!p) {
 		p = gvm_table_alloc(n, sizeof(*p));
@@ -88,9 +92,41 @@ static struct gvm_peer *peer_get(struct gvm_node *n, u32 id)
 			return NULL;
 		p->window = GVM_WINDOW_START;
 		p->tail = &p->head;
-		(*chunk)[id % PEER_CHUNK] = p;
+		__atomic_store_n(&(*chunk)[id % PEER_CHUNK], p, __ATOMIC_RELEASE);
 	}
 	return p;
+}
+
+/* Without the lock, for every message: a peer that has been made stays. */
+static struct gvm_peer *peer_find(struct gvm_node *n, u32 id)
+{
+	struct gvm_peer **chunk = NULL;
+
+	if (id <= GVM_MAX_NODES)
+		chunk = __atomic_load_n(&n->rpc->peers[id / PEER_CHUNK], __ATOMIC_ACQUIRE);
+	return chunk ? __atomic_load_n(&chunk[id % PEER_CHUNK], __ATOMIC_ACQUIRE) : NULL;
+}
+
+void gvm_peer_heard_now(struct gvm_node *n, u32 id)
+{
+	struct gvm_peer *p = peer_find(n, id);
+
+	if (p)
+		__atomic_store_n(&p->heard, n->ops->get_time_us(n->ctx), __ATOMIC_RELAXED);
+}
+
+u64 gvm_peer_heard(struct gvm_node *n, u32 id)
+{
+	struct gvm_peer *p = peer_find(n, id);
+
+	return p ? __atomic_load_n(&p->heard, __ATOMIC_RELAXED) : 0;
+}
+
+u64 gvm_peer_answered(struct gvm_node *n, u32 id)
+{
+	struct gvm_peer *p = peer_find(n, id);
+
+	return p ? __atomic_load_n(&p->answered, __ATOMIC_RELAXED) : 0;
 }
 
 /* The wheel. Deadlines are at most GVM_RTO_MAX_US ahead, less than a turn. */
@@ -560,6 +596,8 @@ static struct gvm_req *answer_take(struct gvm_node *n, struct gvm_req *q,
 		rtt_sample(p, min_t(u64, us, 1000000));
 		window_adapt(p, us);
 	}
+	if (p && q->first_sent > p->answered)
+		__atomic_store_n(&p->answered, q->first_sent, __ATOMIC_RELAXED);
 	req_detach(n, q);
 	return q;
 }

@@ -75,7 +75,7 @@ make_suite() {
 	shift 3
 	has_makefile "$name" || { printf '%-34s not in this tree\n' "$name"; return; }
 	one "$name${*:+ $*}$([ "$target" = run ] || echo " $target")" "$limit" \
-		nice make -C "$GVM_TOP/tests/$name" "$target" BUILD="$GVM_BUILD" "$@"
+		nice make -s -C "$GVM_TOP/tests/$name" "$target" BUILD="$GVM_BUILD" "$@"
 }
 
 
@@ -102,9 +102,8 @@ suite_sim() {
 suite_net() {
 	need build test
 	build_programs
-	make_suite net run 600
-	make_suite net run 600 SAN=address,undefined
-	make_suite net run 600 SAN=thread
+	# Its slow form is short, and has the sanitizers in it.
+	make_suite net slow 900
 }
 
 guest_scripts() {

@@ -235,7 +235,12 @@ inline txn_run()
 				fresh_handle();
 				u_handle[k] = fresh;
 #endif
-				send(UPDATE_MSG(k))
+				send(UPDATE_MSG(k));
+#ifdef MUTATE_INV_ACK_WAIT
+				u_handle[k] = 0;
+				holders = holders & ~BIT(k);
+				todo = GRANT
+#endif
 			:: else
 			fi;
 			k++
@@ -304,17 +309,7 @@ inline collect_step()
 	:: else -> break
 	od;
 	if
-#ifdef MUTATE_INV_ACK_WAIT
-	:: was <= 1 && !t_status -> /* granted when one answer is still awaited */
-		k = 0;
-		do
-		:: k < AGENTS -> u_handle[k] = 0; k++
-		:: else -> break
-		od;
-		todo = GRANT
-#else
 	:: was == 0 && !t_status -> todo = GRANT
-#endif
 	:: was == 0 && t_status ->
 		send(MSG(MEM_ACK_FAILED, t_src, t_id, 0, 0, 0, 0, 0));
 		todo = END

@@ -10,7 +10,7 @@
  * The state space is finite without a bound on faults, writes or evictions: of
  * versions only order and neighbourhood matter, so they are renumbered after
  * every step, ids that nothing names any more are used again, and messages that
- * can have no effect any more are removed. KEEP_ALL does without all that: for
+ * can have no effect any more are removed. KEEP_ALL removes and renames none: for
  * mutants that break what it rests on.
  */
 #ifndef AGENTS
@@ -140,9 +140,13 @@ inline check()
 #define LIVE_UPDATE                                                                                \
 	(TYPE == COPYSET_UPDATE && (HANDLE == u_handle[AGENT] || VER >= hver ||                    \
 				    HELD(AGENT) && VER >= granted[AGENT]))
+#ifdef KEEP_ALL
+#define LIVE (got != 0)
+#else
 #define LIVE                                                                                       \
 	(got != 0 && (LIVE_READ || LIVE_WRITE || LIVE_INV || LIVE_GRANT_ACK || LIVE_GRANT ||       \
 		      LIVE_ANSWER || LIVE_UPDATE))
+#endif
 
 /* used: versions that anything names, a bit each; 0 names none. */
 inline versions_in_use()
@@ -219,6 +223,13 @@ inline rename_ids()
 	:: i < AGENTS * 8 -> newid[i] = ((i & 7) -> 7 : 0); i++
 	:: else -> break
 	od;
+#ifdef KEEP_ALL
+	i = 0;
+	do
+	:: i < AGENTS * 8 -> newid[i] = (i & 7); i++
+	:: else -> break
+	od;
+#endif
 	i = 0;
 	do
 	:: i < AGENTS -> met[i] = 0; meet(i, id[i]); meet(i, r_id[i]); i++
@@ -262,7 +273,11 @@ inline rename_ids()
 	od
 }
 
-#define ANSWERS (HANDLE != 0 && (HANDLE == t_handle || HANDLE == u_handle[AGENT]))
+#ifdef KEEP_ALL
+#define NEW_HANDLE HANDLE
+#else
+#define NEW_HANDLE (HANDLE != 0 && (HANDLE == t_handle || HANDLE == u_handle[AGENT]) -> 1 : 0)
+#endif
 #define OTHERS	(~(7 << 14 | 15 << 8 | 7 << 5))
 
 inline rename_messages()
@@ -279,12 +294,13 @@ inline rename_messages()
 		if
 		:: got != 0 ->
 			send((got & OTHERS) | newid[AGENT * 8 + ID] << 14 | renumbered[VER] << 8 |
-			     (ANSWERS -> 1 << 5 : 0))
+			     NEW_HANDLE << 5)
 		:: else
 		fi;
 		i++
 	:: else -> break
 	od;
+#ifndef KEEP_ALL
 	i = 0;
 	do
 	:: i < AGENTS ->
@@ -293,7 +309,9 @@ inline rename_messages()
 		i++
 	:: else -> break
 	od;
-	t_handle = (t_handle -> 1 : 0)
+	t_handle = (t_handle -> 1 : 0);
+#endif
+	skip
 }
 
 inline drop_dead()
@@ -360,14 +378,12 @@ inline sort_agents()
 inline done()
 {
 	check();
-#ifndef KEEP_ALL
 	sort_agents();
 	drop_dead();
 	versions_in_use();
 	renumber();
 	rename_ids();
 	rename_messages();
-#endif
 	a = 0; got = 0; msg = 0
 }
 

@@ -39,6 +39,7 @@ static void draw_guest(struct sim *s, struct sim_config *c)
 	c->scan_ppm = PICK(s, 0, 100000, 500000);
 	c->blank_ppm = PICK(s, 0, 50000, 300000);
 	c->spurious_ppm = PICK(s, 0, 10000);
+	c->think_us = PICK(s, 60, 60, 60, 400000);
 	c->pending_ppm = PICK(s, 0, 300000, 1000000);
 	c->slow_thread_ppm = PICK(s, 0, 20000);
 	c->flush_ppm = PICK(s, 0, 0, 1000000);
@@ -50,13 +51,13 @@ static void draw_network(struct sim *s, struct sim_config *c)
 	c->loss_ppm = PICK(s, 0, 10000, 50000, 150000);
 	c->duplicate_ppm = PICK(s, 0, 20000, 200000);
 	c->late_ppm = PICK(s, 0, 20000, 100000);
-	c->late_us = PICK(s, 300, 3000, 30000);
+	c->late_us = PICK(s, 300, 3000, 30000, 500000);
 	c->mangle_ppm = PICK(s, 0, 10000, 50000);
 	c->join_ppm = PICK(s, 0, 300000);
 	c->delay_us = 5 + sim_below(s, 60);
 	c->jitter_us = PICK(s, 0, 20, 200);
 	c->cut_every_us = PICK(s, 0, 0, 20000, 100000);
-	c->cut_us = PICK(s, 10000, 100000, 100000, 8000000);
+	c->cut_us = PICK(s, 10000, 100000, 8000000, 16000000);
 	c->home_crash_us = sim_chance(s, 60000) ? 1 + sim_below(s, 30000) : 0;
 }
 

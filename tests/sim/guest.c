@@ -83,7 +83,7 @@ static void vcpu_try(struct sim *s, struct sim_vcpu *v)
 {
 	if (vcpu_allowed(v) && !sim_chance(s, s->cfg.spurious_ppm)) {
 		vcpu_access(s, v);
-		sim_at(s, 1 + sim_below(s, 60), vcpu_next, v, 0);
+		sim_at(s, 1 + sim_below(s, s->cfg.think_us), vcpu_next, v, 0);
 		return;
 	}
 	/* Also a fault that was raised before the page came and is told after it. */

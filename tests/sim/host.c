@@ -315,10 +315,23 @@ int sim_host_attach(struct sim_host *h, struct sim_vm *vm)
 	return gvm_agent_attach(h->node, vm->id, vm->ram_pages, &vm->route);
 }
 
+static void collect_stats(struct sim_host *h)
+{
+	struct sim_counts *c = &h->sim->counts;
+	struct gvm_node_stats st;
+
+	gvm_node_stats(h->node, &st);
+	c->prefetches += st.prefetches;
+	c->evictions += st.evictions;
+	c->fenced += st.fenced;
+	c->presumed_fenced += st.presumed_fenced;
+}
+
 void sim_host_stop(struct sim_host *h)
 {
 	if (!h->node)
 		return;
+	collect_stats(h);
 	gvm_node_destroy(h->node);
 	h->node = NULL;
 	h->incarnation++;

@@ -104,6 +104,10 @@ static void add_counts(struct sim_counts *sum, const struct sim_counts *c)
 	sum->joined += c->joined;
 	sum->cuts += c->cuts;
 	sum->errors += c->errors;
+	sum->prefetches += c->prefetches;
+	sum->evictions += c->evictions;
+	sum->fenced += c->fenced;
+	sum->presumed_fenced += c->presumed_fenced;
 	sum->longest_us = max_t(u64, sum->longest_us, c->longest_us);
 }
 
@@ -117,8 +121,8 @@ static bool run_seed(const struct options *o, u64 seed, struct sim_counts *sum)
 	alarm(SECONDS_A_SEED);
 	sim_create(&s, &cfg);
 	sim_run(&s);
-	add_counts(sum, &s.counts);
 	sim_destroy(&s);
+	add_counts(sum, &s.counts);
 	alarm(0);
 	if (!s.failed)
 		return true;
@@ -138,6 +142,19 @@ static void print_replay(char **argv, u64 seed)
 		else
 			printf(" %s", argv[i]);
 	putchar('\n');
+}
+
+#define N(x) ((unsigned long long)(x))
+static void print_counts(const struct sim_counts *c)
+{
+	printf("sim: %llu events; %llu reads, %llu writes, %llu faults, %llu prefetches, "
+	       "%llu evictions, %llu errors\n",
+	       N(c->events), N(c->reads), N(c->writes), N(c->faults), N(c->prefetches),
+	       N(c->evictions), N(c->errors));
+	printf("sim: datagrams: %llu sent, %llu lost, %llu doubled, %llu defaced, %llu joined; "
+	       "%llu partitions, %llu copies fenced, %llu presumed fenced\n",
+	       N(c->sent), N(c->lost), N(c->duplicated), N(c->mangled), N(c->joined), N(c->cuts),
+	       N(c->fenced), N(c->presumed_fenced));
 }
 
 int main(int argc, char **argv)
@@ -169,13 +186,7 @@ int main(int argc, char **argv)
 		if (o.first)
 			o.seeds = i + 1;
 	}
-	printf("sim: %llu events, %llu reads, %llu writes, %llu faults; datagrams: %llu sent, "
-	       "%llu lost, %llu doubled, %llu defaced, %llu joined; %llu partitions\n",
-	       (unsigned long long)sum.events, (unsigned long long)sum.reads,
-	       (unsigned long long)sum.writes, (unsigned long long)sum.faults,
-	       (unsigned long long)sum.sent, (unsigned long long)sum.lost,
-	       (unsigned long long)sum.duplicated, (unsigned long long)sum.mangled,
-	       (unsigned long long)sum.joined, (unsigned long long)sum.cuts);
+	print_counts(&sum);
 	printf("%llu passed, %llu failed\n", (unsigned long long)(o.seeds - failed),
 	       (unsigned long long)failed);
 	return failed != 0;

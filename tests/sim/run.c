@@ -200,7 +200,7 @@ static void check_latency(struct sim *s)
 /* With a home lost, guests stop for good; until then nobody may have read anything wrong. */
 static bool work(struct sim *s)
 {
-	u64 limit = s->now + 30 * SECOND;
+	u64 limit = s->now + 60 * SECOND;
 
 	start_guests(s);
 	while (!s->failed && s->running && s->counts.events < EVENTS_LIMIT && sim_step(s, limit))
@@ -214,6 +214,12 @@ static bool work(struct sim *s)
 	return !s->failed;
 }
 
+/* Nothing is on its way any more when the last duplicate has arrived. */
+static void settle(struct sim *s)
+{
+	run_for(s, 10 * SECOND + 20ULL * s->cfg.late_us);
+}
+
 bool sim_run(struct sim *s)
 {
 	if (s->failed || !sim_open_all(s) || !work(s))
@@ -222,11 +228,10 @@ bool sim_run(struct sim *s)
 		return true;
 	if (!sim_flush_all(s, true))
 		return false;
-	/* Nothing is on its way any more when the last duplicate has arrived. */
-	run_for(s, 3 * SECOND);
+	settle(s);
 	if (!sim_audit(s) || !sim_flush_all(s, true))
 		return false;
-	run_for(s, 3 * SECOND);
+	settle(s);
 	if (!s->failed)
 		sim_check_quiet(s);
 	return !s->failed;

@@ -43,6 +43,7 @@ struct sim_config {
 	u32 loss_ppm, duplicate_ppm, late_ppm, mangle_ppm, join_ppm;
 	u32 delay_us, jitter_us, late_us;
 	u32 pending_ppm, slow_thread_ppm, flush_ppm, nomem_ppm;
+	u32 think_us;		  /* between two accesses of a vCPU */
 	u32 cut_every_us, cut_us; /* partitions; 0: none */
 	u32 home_crash_us;	  /* a home restarts empty about then; 0: never */
 	bool verbose;
@@ -80,7 +81,7 @@ struct sim_vm {
 	u32 ram_pages;
 	u8 *bytes;
 	bool *written; /* never: zero, and no bytes on the wire */
-	bool *lost; /* its home restarted: only an error or the latest bytes are right */
+	bool *lost;    /* its home restarted: only an error or the latest bytes are right */
 	struct gvm_route route;
 };
 
@@ -111,12 +112,13 @@ struct sim_host {
 	struct sim_packet *joinable;
 	struct sim_opening **openings; /* by member of the route; NULL: answered */
 	struct sim_request requests[SIM_REQUESTS];
-	u32 held;   /* pages with bytes, or a buffer for them */
+	u32 held; /* pages with bytes, or a buffer for them */
 };
 
 struct sim_counts {
 	u64 events, accesses, reads, writes, faults, sent, lost, duplicated, mangled, joined, cuts;
 	u64 errors, longest_us;
+	u64 prefetches, evictions, fenced, presumed_fenced; /* what the nodes count */
 };
 
 struct sim {

@@ -114,6 +114,30 @@ static void keep_and_adopt(void **state)
 	world_destroy(w);
 }
 
+/* More nodes of one VM: they join what is open, and their leaving closes nothing. */
+static void join_and_leave(void **state)
+{
+	struct sim_config cfg = world_config(1, 2);
+	struct world *w = world_create_closed(&cfg);
+	struct sim_host *a = world_agent(w, 0), *b = world_agent(w, 1), *home = world_home(w, 0);
+	struct gvm_vm_body first = open_body(a, home, 64), more = open_body(b, home, 0);
+
+	(void)state;
+	more.flags = GVM_VM_JOIN;
+	assert_int_equal(world_vm_call(b, home, MSG_VM_OPEN, &more), -ENOENT);
+	more.status = 0;
+	assert_int_equal(world_vm_call(a, home, MSG_VM_OPEN, &first), 0);
+	more.ram_pages++;
+	assert_int_equal(world_vm_call(b, home, MSG_VM_OPEN, &more), GVM_ESTALE);
+	more.ram_pages--;
+	assert_int_equal(world_vm_call(b, home, MSG_VM_OPEN, &more), 0);
+	assert_int_equal(world_vm_call(b, home, MSG_VM_CLOSE, &more), 0);
+	assert_int_equal(world_stats(home).reserved_pages, 64);
+	assert_true(world_write(a, 3));
+	assert_true(world_read(b, 3));
+	world_destroy(w);
+}
+
 /* Nobody may take what he did not open: no VM, a wrong epoch, a page beyond its RAM. */
 static void faults_without_right(void **state)
 {
@@ -298,6 +322,7 @@ int main(void)
 		cmocka_unit_test(open_refusals),
 		cmocka_unit_test(client_restarts),
 		cmocka_unit_test(keep_and_adopt),
+		cmocka_unit_test(join_and_leave),
 		cmocka_unit_test(faults_without_right),
 		cmocka_unit_test(lost_home),
 		cmocka_unit_test(full_home),

@@ -255,7 +255,7 @@ static void vm_body(void **state)
 	assert_int_equal(gvm_vm_body_decode(&back, buf, sizeof(buf)), 0);
 	assert_memory_equal(&b, &back, sizeof(b));
 	assert_int_equal(gvm_vm_body_decode(&back, buf, sizeof(buf) - 1), -EBADMSG);
-	b.flags = 4;
+	b.flags = 0x8;
 	gvm_vm_body_encode(buf, &b);
 	assert_int_equal(gvm_vm_body_decode(&back, buf, sizeof(buf)), -EBADMSG);
 	b.flags = 0;

@@ -15,6 +15,7 @@ struct sim_config world_config(u32 homes, u32 agents)
 		.budget_pages = 64,
 		.residence_us = 50,
 		.delay_us = 10,
+		.think_us = 60,
 		.trace_page = -1,
 		.verbose = getenv("GVM_VERBOSE") != NULL,
 	};
