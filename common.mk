@@ -5,6 +5,8 @@
 #   SAN            sanitizers: address,undefined | thread
 #   CFLAGS         optimisation and debugging            (-O2 -g)
 BUILD ?= ../build
+# One spelling, or what is known of a file's headers is known under another name.
+override BUILD := $(abspath $(BUILD))
 CFLAGS ?= -O2 -g
 ROOT := $(dir $(lastword $(MAKEFILE_LIST)))
 
@@ -15,7 +17,7 @@ GVM_CFLAGS = -std=gnu11 -Wall -Wextra -Werror -pthread $(CFLAGS) \
 # Sources by what they need; a program names the groups it is made of.
 LOGIC_SRCS := $(addprefix $(ROOT)master_core/,wire.c copyset.c routing.c rpc.c logic_core.c \
 		agent.c agent_table.c evict.c recall.c lease.c prefetch.c frames.c dir_table.c \
-		directory.c reasm.c vm.c)
+		directory.c heat.c reasm.c vm.c)
 NET_SRCS := $(addprefix $(ROOT)slave_daemon/,net_uring.c net_tx.c net_flush.c net_pool.c)
 NODE_SRCS := $(addprefix $(ROOT)master_core/,user_backend.c user_ops.c workers.c addresses.c \
 	       registration.c roster.c req_ring.c stalls.c pager.c pager_map.c pager_drop.c \

@@ -17,7 +17,7 @@
 #define GVM_VCPU_XCRS_MAX   4
 #define GVM_VCPU_XPARTS_MAX 16
 #define GVM_VCPU_XDATA_MAX  12288 /* AVX-512, PKRU and AMX tiles together are 10.5 KiB */
-#define GVM_VCPU_FXSAVE	    512
+#define GVM_VCPU_FXSAVE	    416 /* FXSAVE's area without what is reserved or the software's */
 
 /* General registers, in the order of their numbers in an instruction. */
 enum gvm_vcpu_reg {

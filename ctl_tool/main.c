@@ -24,6 +24,7 @@ static const char help[] =
 	"Asks a master, slave or gateway through its control socket.\n\n"
 	"  load FILE        take the gateways of a list (`ID IP PORT` lines) into a master\n"
 	"  status [--json]  health, nodes, where the pages are, latency, counters\n"
+	"  hot VM [--json]  (a slave) the pages that change hands most, and where\n"
 	"  gateways         a master's or slave's gateways\n"
 	"  stop             write every page home, keep them there, and end\n\n"
 	"  -s SOCKET        control socket (default " DEFAULT_SOCKET ")\n"
@@ -74,6 +75,30 @@ static int run_status(const char *socket, int argc, char **argv)
 		putchar('\n');
 	} else {
 		show_status(o);
+	}
+	json_decref(o);
+	return EXIT_SUCCESS;
+}
+
+static int run_hot(const char *socket, int argc, char **argv)
+{
+	bool json = argc == 3 && !strcmp(argv[2], "--json");
+	char line[64];
+	json_t *o;
+
+	if (argc < 2 || argc > 3 || (argc == 3 && !json) || strlen(argv[1]) > 20) {
+		fprintf(stderr, "gvm_ctl: hot takes the number of a VM, and --json\n");
+		return EXIT_USAGE;
+	}
+	snprintf(line, sizeof(line), "hot %s", argv[1]);
+	o = ask(socket, line, NULL);
+	if (!o)
+		return EXIT_FAILURE;
+	if (json) {
+		json_dumpf(o, stdout, JSON_COMPACT);
+		putchar('\n');
+	} else {
+		show_hot(o);
 	}
 	json_decref(o);
 	return EXIT_SUCCESS;
@@ -186,10 +211,8 @@ static const struct {
 	const char *name;
 	int (*run)(const char *socket, int argc, char **argv);
 } commands[] = {
-	{"load", run_load},
-	{"status", run_status},
-	{"gateways", run_gateways},
-	{"stop", run_stop},
+	{"load", run_load},	    {"status", run_status}, {"hot", run_hot},
+	{"gateways", run_gateways}, {"stop", run_stop},
 };
 
 static int run(const char *socket, int argc, char **argv)

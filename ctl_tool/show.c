@@ -38,6 +38,37 @@ void show_gateways(const json_t *answer)
 	}
 }
 
+static void show_range(const json_t *r, double range_mib)
+{
+	double from = (double)number(r, "range") * range_mib;
+
+	printf("  %8.1f to %8.1f MiB: %lld faults, %lld upgrades, %lld invalidations, "
+	       "%lld transfers\n",
+	       from, from + range_mib, number(r, "faults"), number(r, "upgrades"),
+	       number(r, "invalidations"), number(r, "transfers"));
+}
+
+void show_hot(const json_t *answer)
+{
+	double range_mib =
+		mib(number(answer, "ram_pages")) / (double)number(answer, "ranges_of_ram");
+	const json_t *o;
+	size_t i;
+
+	printf("VM %lld at slave %lld, pages that change hands most:\n", number(answer, "vm"),
+	       number(answer, "slave"));
+	json_array_foreach((json_t *)json_object_get(answer, "pages"), i, o)
+	{
+		printf("  page %lld: %lld transfers", number(o, "page"), number(o, "transfers"));
+		if (number(o, "error"))
+			printf(" (at least %lld)", number(o, "transfers") - number(o, "error"));
+		putchar('\n');
+	}
+	puts("ranges of its RAM that were used:");
+	json_array_foreach((json_t *)json_object_get(answer, "ranges"), i, o)
+		show_range(o, range_mib);
+}
+
 static const json_t *find_home(const json_t *vm, long long id)
 {
 	const json_t *h;

@@ -6,6 +6,7 @@
 #include <jansson.h>
 
 void show_status(const json_t *answer);
+void show_hot(const json_t *answer);
 void show_gateways(const json_t *answer);
 
 #endif

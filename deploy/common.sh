@@ -95,3 +95,21 @@ qemu_path() {
 	[ -x "$path" ] || die "deploy/qemu_build.sh did not give a QEMU"
 	printf '%s\n' "$path"
 }
+
+may_userfaultfd() {
+	[ -w /dev/userfaultfd ] || is_root ||
+		[ "$(cat /proc/sys/vm/unprivileged_userfaultfd 2>/dev/null)" = 1 ]
+}
+
+# Lets this user serve page faults, if need be with the administrator's help.
+allow_userfaultfd() {
+	local group
+
+	may_userfaultfd && return
+	group=$(id -gn)
+	[ -e /dev/userfaultfd ] ||
+		die "this kernel has no /dev/userfaultfd: run as root, or use Linux 6.1 or later"
+	say "opening /dev/userfaultfd to the group $group, until the next boot"
+	as_root chgrp "$group" /dev/userfaultfd && as_root chmod 0660 /dev/userfaultfd
+	may_userfaultfd || die "$(id -un) may not use userfaultfd: see deploy/sysctl_check.sh"
+}

@@ -50,9 +50,7 @@ check_host() {
 	free_mb=$(awk '/^MemAvailable/ { print int($2 / 1024) }' /proc/meminfo)
 	[ "$free_mb" -ge 1400 ] ||
 		die "the demo needs 1400 MiB of free memory, this machine has $free_mb"
-	[ -w /dev/userfaultfd ] || is_root ||
-		[ "$(cat /proc/sys/vm/unprivileged_userfaultfd 2>/dev/null)" = 1 ] ||
-		die "$(id -un) may not use userfaultfd: deploy/sysctl_check.sh says how to allow it"
+	allow_userfaultfd
 }
 
 broken() {

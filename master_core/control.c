@@ -17,6 +17,7 @@ struct gvm_control {
 	struct gvm_control_config cfg;
 	char *path;
 	int fd;
+	int spare; /* see gvm_unix_accept */
 	int stop;
 	pthread_t thread;
 };
@@ -146,7 +147,7 @@ static void *control_main(void *arg)
 			break;
 		if (!fds[1].revents)
 			continue;
-		fd = accept4(c->fd, NULL, NULL, SOCK_CLOEXEC);
+		fd = gvm_unix_accept(c->fd, 0, &c->spare);
 		if (fd < 0)
 			continue;
 		serve(c, fd);
@@ -161,6 +162,8 @@ static void release(struct gvm_control *c)
 		unlink(c->path);
 		close(c->fd);
 	}
+	if (c->spare >= 0)
+		close(c->spare);
 	if (c->stop >= 0)
 		close(c->stop);
 	free(c->path);
@@ -176,7 +179,7 @@ int gvm_control_open(struct gvm_control **out, const struct gvm_control_config *
 	if (!c)
 		return -ENOMEM;
 	c->cfg = *cfg;
-	c->fd = -1;
+	c->fd = c->spare = -1;
 	c->stop = eventfd(0, EFD_CLOEXEC);
 	c->path = strdup(cfg->path);
 	if (c->stop < 0 || !c->path) {

@@ -215,6 +215,9 @@ static void txn_grant(struct gvm_node *n, struct gvm_home_vm *vm, struct gvm_dir
 		p.data = gvm_frame_ptr(&n->home->frames, e->frame);
 	gvm_page_body_encode(body, &b);
 	gvm_stat_inc(n, grants);
+	gvm_heat_count(vm, t->page, GVM_HEAT_FAULTS);
+	if (has)
+		gvm_heat_count(vm, t->page, GVM_HEAT_UPGRADES);
 	t->grant_id = gvm_req_start(n, &p);
 	if (!t->grant_id)
 		txn_fail(n, vm, s, t, -EAGAIN);
@@ -297,6 +300,7 @@ static bool update_send(struct gvm_node *n, struct gvm_home_vm *vm, struct gvm_t
 	if (!gvm_req_start(n, &p))
 		return false;
 	gvm_stat_inc(n, invalidations_tx);
+	gvm_heat_count(vm, t->page, GVM_HEAT_INVALIDATIONS);
 	t->pending++;
 	return true;
 }
@@ -359,6 +363,7 @@ static void txn_run(struct gvm_node *n, struct gvm_home_vm *vm, struct gvm_dir_s
 		return;
 	}
 	gvm_stat_inc(n, transfers);
+	gvm_heat_transfer(vm, t->page);
 	collect_step(n, vm, s, t, e);
 }
 

@@ -63,6 +63,12 @@ struct gvm_dir_shard {
 	struct gvm_txn *txns;
 };
 
+struct gvm_heat {
+	gvm_lock_t lock; /* hot */
+	struct gvm_hot_page hot[GVM_HEAT_PAGES];
+	struct gvm_heat_range ranges[GVM_HEAT_RANGES]; /* atomic */
+};
+
 struct gvm_home_vm {
 	struct gvm_home_vm *next;
 	u32 refs;
@@ -70,6 +76,7 @@ struct gvm_home_vm {
 	u64 client_boot, ram_pages, reserve_pages, stored_pages;
 	bool kept, dead;
 	struct gvm_dir_shard shards[GVM_DIR_SHARDS];
+	struct gvm_heat heat;
 };
 
 struct gvm_frames {
@@ -110,6 +117,11 @@ void gvm_dir_for_each(struct gvm_dir_shard *s,
 				 struct gvm_dir_entry *e),
 		      struct gvm_node *n, struct gvm_home_vm *vm);
 void gvm_dir_free(struct gvm_node *n, struct gvm_dir_shard *s);
+
+/* heat.c */
+void gvm_heat_init(struct gvm_heat *h);
+void gvm_heat_count(struct gvm_home_vm *vm, u64 page, enum gvm_heat_kind kind);
+void gvm_heat_transfer(struct gvm_home_vm *vm, u64 page);
 
 /* vm.c: the VMs this home holds pages of. get/put balance; NULL: unknown. */
 struct gvm_home_vm *gvm_home_vm_get(struct gvm_node *n, u32 vm_id);

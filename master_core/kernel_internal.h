@@ -25,6 +25,7 @@
 #include <linux/uidgid.h>
 #include <linux/wait.h>
 #include <linux/workqueue.h>
+#include <linux/vmalloc.h>
 #include <linux/xarray.h>
 
 #define GVM_COMPAT_BACKEND

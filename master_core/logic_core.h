@@ -119,6 +119,34 @@ void gvm_agent_set_budget(struct gvm_node *n, u64 pages);
 char gvm_agent_state(struct gvm_node *n, u64 page);
 
 /*
+ * What a home counts of a VM: for each of GVM_HEAT_RANGES equal ranges of its
+ * RAM, and for the pages that change hands most, hottest first.
+ */
+#define GVM_HEAT_RANGES 256
+#define GVM_HEAT_PAGES	64
+enum gvm_heat_kind {
+	GVM_HEAT_FAULTS,   /* grants */
+	GVM_HEAT_UPGRADES, /* of those, to who had a read copy */
+	GVM_HEAT_INVALIDATIONS,
+	GVM_HEAT_TRANSFERS, /* transactions that needed another node's copy */
+	GVM_HEAT_KINDS
+};
+struct gvm_heat_range {
+	u64 n[GVM_HEAT_KINDS];
+};
+struct gvm_hot_page {
+	u64 page, count, error; /* transfers: between count - error and count */
+};
+struct gvm_heat_report {
+	u64 ram_pages;
+	struct gvm_heat_range ranges[GVM_HEAT_RANGES];
+	u32 nhot;
+	struct gvm_hot_page hot[GVM_HEAT_PAGES];
+};
+/* 0, or -ENOENT: no such VM here. */
+int gvm_home_heat(struct gvm_node *n, u32 vm_id, struct gvm_heat_report *out);
+
+/*
  * Blocking, reliable request to a node: sends body, waits (ops->wait_req), and
  * copies the answer's body to reply (at most reply_len bytes). Returns its
  * length, or -EIO after GVM_RPC_TRIES tries (with a log line that names the

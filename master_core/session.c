@@ -36,6 +36,7 @@ struct session {
 struct gvm_sessions {
 	struct gvm_master *master;
 	int fd;
+	int spare; /* see gvm_unix_accept */
 	int epoll;
 	struct session *list;
 	unsigned int count;
@@ -348,14 +349,18 @@ static void on_readable(struct session *s, u32 events)
 
 static void accept_one(struct gvm_sessions *ss)
 {
-	int fd = accept4(ss->fd, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
+	int fd = gvm_unix_accept(ss->fd, SOCK_NONBLOCK, &ss->spare);
 	struct epoll_event ev = {.events = EPOLLIN};
 	struct ucred cred = {0};
 	socklen_t len = sizeof(cred);
 	struct session *s;
 
-	if (fd < 0)
+	if (fd < 0) {
+		if (errno == EMFILE)
+			gvm_logf(&ss->master->log, GVM_LOG_WARN,
+				 "a client was refused: this process has no descriptor left");
 		return;
+	}
 	s = calloc(1, sizeof(*s));
 	if (!s || ss->count >= SESSIONS_MAX || !gvm_unix_peer_allowed(fd))
 		goto refuse;
@@ -393,6 +398,7 @@ int gvm_sessions_open(struct gvm_sessions **out, struct gvm_master *m)
 	}
 	ss->master = m;
 	pthread_mutex_init(&ss->lock, NULL);
+	ss->spare = -1;
 	ss->epoll = epoll_create1(EPOLL_CLOEXEC);
 	ss->fd = gvm_unix_listen(m->opt.socket_path, SOCK_SEQPACKET, error);
 	err = ss->fd < 0 ? ss->fd : 0;
@@ -423,6 +429,8 @@ void gvm_sessions_close(struct gvm_sessions *ss)
 	}
 	if (ss->epoll >= 0)
 		close(ss->epoll);
+	if (ss->spare >= 0)
+		close(ss->spare);
 	pthread_mutex_destroy(&ss->lock);
 	free(ss);
 }
@@ -485,11 +493,16 @@ void gvm_sessions_event(struct gvm_sessions *ss, u32 kind, u32 node, u64 gpa, co
 {
 	struct gvm_ipc_event e = {.kind = kind, .node = node, .gpa = gpa};
 	struct session *s, *next;
+	int err;
 
 	snprintf(e.message, sizeof(e.message), "%s", text);
 	for (s = ss->list; s; s = next) {
 		next = s->next;
-		if (s->state != CONNECTED && send_packet(s, GVM_IPC_EVENT, &e, sizeof(e), -1))
+		if (s->state == CONNECTED)
+			continue;
+		/* Who does not read is told later, by the page that it gets or does not get. */
+		err = send_packet(s, GVM_IPC_EVENT, &e, sizeof(e), -1);
+		if (err && err != -EAGAIN)
 			end_session(s);
 	}
 }

@@ -124,6 +124,22 @@ void gvm_stalls_resolve(struct gvm_stalls *s, u64 page)
 		s->wake(s->ctx);
 }
 
+/* With the lock held. One page stands for all those of its node that have the same trouble. */
+static bool is_known(const struct gvm_stalls *s, const struct record *r)
+{
+	bool loss = gvm_stall_is_loss(r->stall.status);
+	unsigned int i;
+
+	for (i = 0; i < s->count; i++) {
+		const struct record *o = &s->records[i];
+
+		if (o != r && o->told && o->stall.node == r->stall.node &&
+		    gvm_stall_is_loss(o->stall.status) == loss)
+			return true;
+	}
+	return false;
+}
+
 bool gvm_stalls_news(struct gvm_stalls *s, struct gvm_stall *out)
 {
 	unsigned int i;
@@ -135,7 +151,8 @@ bool gvm_stalls_news(struct gvm_stalls *s, struct gvm_stall *out)
 
 		if (r->told || gvm_stall_is_transient(r->stall.status))
 			continue;
-		r->told = found = true;
+		found = !is_known(s, r);
+		r->told = true;
 		*out = r->stall;
 		if (!gvm_stall_is_loss(r->stall.status)) {
 			s->told++;

@@ -30,7 +30,10 @@ bool gvm_stall_is_transient(int status);
 /* The bytes are gone: asking again is of no use. */
 bool gvm_stall_is_loss(int status);
 
-/* What is new since the last call, one after the other; false: nothing more. */
+/*
+ * What is new since the last call, one after the other; false: nothing more. Of the pages
+ * of one node, the first.
+ */
 bool gvm_stalls_news(struct gvm_stalls *s, struct gvm_stall *out);
 /* True once after the last stalled page that was news has come. */
 bool gvm_stalls_cleared(struct gvm_stalls *s);

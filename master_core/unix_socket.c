@@ -112,6 +112,24 @@ int gvm_unix_listen(const char *path, int type, char *error)
 	return err;
 }
 
+int gvm_unix_accept(int fd, int flags, int *spare)
+{
+	int conn;
+
+	if (*spare < 0)
+		*spare = open("/dev/null", O_RDONLY | O_CLOEXEC);
+	conn = accept4(fd, NULL, NULL, flags | SOCK_CLOEXEC);
+	if (conn >= 0 || (errno != EMFILE && errno != ENFILE) || *spare < 0)
+		return conn;
+	close(*spare);
+	conn = accept4(fd, NULL, NULL, SOCK_CLOEXEC);
+	if (conn >= 0)
+		close(conn);
+	*spare = open("/dev/null", O_RDONLY | O_CLOEXEC);
+	errno = EMFILE;
+	return -1;
+}
+
 bool gvm_unix_peer_allowed(int fd)
 {
 	struct ucred cred;

@@ -15,6 +15,13 @@
  */
 int gvm_unix_listen(const char *path, int type, char *error);
 
+/*
+ * Accepts a connection, not blocking if flags say SOCK_NONBLOCK; -1: none. When
+ * the process has no descriptor left, the one in *spare is given up for a moment
+ * to turn the connection away, or it would be offered for ever. *spare: -1 at first.
+ */
+int gvm_unix_accept(int fd, int flags, int *spare);
+
 /* Whether the peer is this process's user or root. */
 bool gvm_unix_peer_allowed(int fd);
 

@@ -10,8 +10,8 @@
 
 struct field {
 	u16 at;
-	u8 size;
-	u8 count;
+	u16 size;
+	u16 count;
 	u64 max; /* 0: whatever fits */
 };
 
@@ -85,9 +85,7 @@ static const struct field fields[] = {
 	ANY(tsc),
 	ANY(tsc_clock_ns),
 	ANY(tsc_khz),
-	MANY(fxsave[0], 255),
-	MANY(fxsave[255], 255),
-	MANY(fxsave[510], 2),
+	MANY(fxsave[0], GVM_VCPU_FXSAVE),
 	ANY(xstate_bv),
 };
 

@@ -157,6 +157,7 @@ static struct gvm_home_vm *vm_new(struct gvm_node *n, const struct gvm_header *h
 		return NULL;
 	for (u32 i = 0; i < GVM_DIR_SHARDS; i++)
 		gvm_lock_init(&vm->shards[i].lock);
+	gvm_heat_init(&vm->heat);
 	vm->refs = 1;
 	vm->vm_id = h->vm_id;
 	vm->epoch = h->epoch;

@@ -114,6 +114,29 @@ int kvm_msrs_get(struct gvm_exec_vcpu *v, struct gvm_vcpu_state *s, char *error)
 	return err ? kvm_fail(error, err, "the TSC of vCPU %u", v->index) : 0;
 }
 
+/*
+ * KVM takes a write of the TSC for an attempt to synchronise vCPUs when it comes near
+ * what it expects, and then rounds it. The offset is taken as it is.
+ */
+static int tsc_set(struct gvm_exec_vcpu *v, u64 tsc)
+{
+	u64 offset = 0, now = 0;
+	struct kvm_device_attr attr = {
+		.group = KVM_VCPU_TSC_CTRL,
+		.attr = KVM_VCPU_TSC_OFFSET,
+		.addr = (uintptr_t)&offset,
+	};
+	int err;
+
+	if (ioctl(v->fd, KVM_GET_DEVICE_ATTR, &attr))
+		return msr_access(v, KVM_SET_MSRS, GVM_MSR_TSC, &tsc);
+	err = msr_access(v, KVM_GET_MSRS, GVM_MSR_TSC, &now);
+	if (err)
+		return err;
+	offset += tsc - now;
+	return ioctl(v->fd, KVM_SET_DEVICE_ATTR, &attr) ? -errno : 0;
+}
+
 /* What is zero and unknown here is left out: this host's vCPU has none of it either. */
 int kvm_msrs_set(struct gvm_exec_vcpu *v, const struct gvm_vcpu_state *s, char *error)
 {
@@ -130,7 +153,6 @@ int kvm_msrs_set(struct gvm_exec_vcpu *v, const struct gvm_vcpu_state *s, char *
 			return kvm_fail(error, err, "this host does not take %#llx for MSR %#x",
 					(unsigned long long)s->msr[i].value, s->msr[i].index);
 	}
-	value = s->tsc;
-	err = msr_access(v, KVM_SET_MSRS, GVM_MSR_TSC, &value);
+	err = tsc_set(v, s->tsc);
 	return err ? kvm_fail(error, err, "vCPU %u does not take its TSC", v->index) : 0;
 }

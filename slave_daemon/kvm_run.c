@@ -1,5 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 /* The run loop: events in, KVM_RUN, exits out. */
+#include <signal.h>
+
 #include "kvm_internal.h"
 
 #define APIC_BASE_BSP 0x100
@@ -163,11 +165,26 @@ static bool may_go_on(struct gvm_exec_vcpu *v)
 	       __atomic_load_n(&v->req.vector, __ATOMIC_RELAXED) == GVM_NO_VECTOR;
 }
 
+/* A process may have every signal blocked in its threads; this one must come through. */
+static void let_kicks_in(const struct gvm_exec_vcpu *v)
+{
+	static __thread int open_for;
+	sigset_t set;
+
+	if (open_for == v->vm->signal)
+		return;
+	sigemptyset(&set);
+	sigaddset(&set, v->vm->signal);
+	pthread_sigmask(SIG_UNBLOCK, &set, NULL);
+	open_for = v->vm->signal;
+}
+
 void kvm_run(struct gvm_exec_vcpu *v, struct gvm_exit *exit)
 {
 	bool done;
 	int err;
 
+	let_kicks_in(v);
 	memset(exit, 0, offsetof(struct gvm_exit, text));
 	exit->text[0] = '\0';
 	do {

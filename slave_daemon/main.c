@@ -60,8 +60,53 @@ static void run_status(void *ctx, char *args, FILE *out)
 	fputs("}\n", out);
 }
 
+static void print_range(FILE *out, const struct gvm_heat_range *r, u32 index, const char *sep)
+{
+	fprintf(out,
+		"%s{\"range\":%u,\"faults\":%llu,\"upgrades\":%llu,\"invalidations\":%llu,"
+		"\"transfers\":%llu}",
+		sep, index, (unsigned long long)r->n[GVM_HEAT_FAULTS],
+		(unsigned long long)r->n[GVM_HEAT_UPGRADES],
+		(unsigned long long)r->n[GVM_HEAT_INVALIDATIONS],
+		(unsigned long long)r->n[GVM_HEAT_TRANSFERS]);
+}
+
+/* hot VM: what is shared of it here, and how hotly. */
+static void run_hot(void *ctx, char *args, FILE *out)
+{
+	struct slave *s = ctx;
+	struct gvm_heat_report *report = malloc(sizeof(*report));
+	unsigned int i;
+	u64 vm;
+	const char *sep = "";
+
+	if (!report || gvm_parse_number(args, 0, GVM_MAX_NODES, &vm) ||
+	    gvm_home_heat(gvm_backend_node(s->backend), (u32)vm, report)) {
+		gvm_control_error(out, "slave %u holds no pages of VM '%s'", s->opt.id, args);
+		free(report);
+		return;
+	}
+	fprintf(out, "{\"slave\":%u,\"vm\":%u,\"ram_pages\":%llu,\"ranges_of_ram\":%u,\"pages\":[",
+		s->opt.id, (u32)vm, (unsigned long long)report->ram_pages, GVM_HEAT_RANGES);
+	for (i = 0; i < report->nhot; i++)
+		fprintf(out, "%s{\"page\":%llu,\"transfers\":%llu,\"error\":%llu}", i ? "," : "",
+			(unsigned long long)report->hot[i].page,
+			(unsigned long long)report->hot[i].count,
+			(unsigned long long)report->hot[i].error);
+	fputs("],\"ranges\":[", out);
+	for (i = 0; i < GVM_HEAT_RANGES; i++) {
+		if (!report->ranges[i].n[GVM_HEAT_FAULTS])
+			continue;
+		print_range(out, &report->ranges[i], i, sep);
+		sep = ",";
+	}
+	fputs("]}\n", out);
+	free(report);
+}
+
 static const struct gvm_control_command commands[] = {
 	{"status", run_status},
+	{"hot", run_hot},
 	{NULL, NULL},
 };
 

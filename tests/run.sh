@@ -110,6 +110,7 @@ guest_scripts() {
 	local script
 
 	need build guest firmware test
+	allow_userfaultfd
 	build_programs
 	. "$GVM_TOP/deploy/cluster.sh"
 	guest_files || die "without a QEMU, a kernel and an initramfs there is no guest to test"

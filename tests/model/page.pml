@@ -89,10 +89,18 @@ byte r_ver[AGENTS], r_bytes[AGENTS], r_mode[AGENTS], r_handle[AGENTS];
 #define WAIT_WRITE 2
 
 
-/* Scratch, within one step only. */
-hidden int msg, got, used;
-hidden byte a, i, k, fresh, was;
-hidden byte moot, bad, todo, ask;
+/*
+ * Scratch, within one step only: no part of the state. A search in breadth
+ * cannot hide variables, so there they are cleared.
+ */
+#ifdef BREADTH
+#define SCRATCH
+#else
+#define SCRATCH hidden
+#endif
+SCRATCH int msg, got, used;
+SCRATCH byte a, i, k, fresh, was;
+SCRATCH byte moot, bad, todo, ask;
 
 /* todo */
 #define STEP  1
@@ -485,6 +493,7 @@ inline page_request()
 #endif
 	:: else ->
 		new_id();
+		ver[a] = (st[a] == PAGE_FILL -> 0 : ver[a]);
 		id_mode[a] = (wait[a] & WAIT_WRITE -> WRITE : READ);
 		id_have[a] = (st[a] == PAGE_UPGRADE -> 1 : 0);
 		send(REQUEST_MSG(a))
@@ -505,6 +514,18 @@ inline ack_grant(refused)
 	send(MSG(GRANT_ACK, a, ID, 0, VER, HANDLE, 0, refused))
 }
 
+/*
+ * The home is told that nothing is held. A grant that is no newer, whose
+ * acknowledgement the home has stopped to wait for, must not be used after that.
+ */
+inline bar()
+{
+	if
+	:: st[a] == PAGE_FILL && id[a] && (ver[a] == 0 || BEFORE(ver[a], VER)) -> ver[a] = VER
+	:: else
+	fi
+}
+
 inline stray_grant()
 {
 	if
@@ -513,7 +534,9 @@ inline stray_grant()
 #endif
 	:: else ->
 		if
-		:: st[a] == PAGE_NONE || st[a] == PAGE_FILL || st[a] == PAGE_ERROR -> ack_grant(1)
+		:: st[a] == PAGE_NONE || st[a] == PAGE_FILL || st[a] == PAGE_ERROR ->
+			bar();
+			ack_grant(1)
 		:: else ->
 			if
 			:: BEFORE(VER, ver[a]) -> skip
@@ -531,11 +554,24 @@ inline stray_grant()
 	fi
 }
 
+/* It lacks the bytes or is barred. In PAGE_FILL ver is the version up to which grants are. */
+#ifdef MUTATE_LATE_GRANT
+#define GRANT_IS_USELESS (st[a] == PAGE_FILL && !(FLAG & 1))
+#else
+#define GRANT_IS_USELESS (st[a] == PAGE_FILL && (!(FLAG & 1) || ver[a] && !BEFORE(ver[a], VER)))
+#endif
+
 inline fill_done()
 {
 	id[a] = 0; id_mode[a] = 0; id_have[a] = 0;
 	if
-	:: st[a] == PAGE_FILL && (FLAG & 1) == 0 -> st[a] = PAGE_ERROR
+	:: GRANT_IS_USELESS ->
+#ifndef TIMEOUTS
+		assert(false);
+#endif
+		ver[a] = 0;
+		ack_grant(1);
+		ask = 1
 	:: else ->
 		if
 		:: st[a] == PAGE_FILL -> bytes[a] = BYTES
@@ -608,10 +644,10 @@ inline ack_clean(mode)
 
 inline copy_gone()
 {
-	ver[a] = 0; bytes[a] = 0; granted[a] = 0;
+	bytes[a] = 0; granted[a] = 0;
 	if
-	:: st[a] == PAGE_UPGRADE -> st[a] = PAGE_FILL
-	:: st[a] != PAGE_UPGRADE && wait[a] -> st[a] = PAGE_FILL; ask = 1
+	:: st[a] == PAGE_UPGRADE -> st[a] = PAGE_FILL; ver[a] = (id[a] -> VER : 0)
+	:: st[a] != PAGE_UPGRADE && wait[a] -> st[a] = PAGE_FILL; ver[a] = 0; ask = 1
 	:: else -> forget()
 	fi
 }
@@ -654,6 +690,7 @@ inline update()
 	:: else ->
 		if
 		:: st[a] == PAGE_NONE || st[a] == PAGE_FILL || st[a] == PAGE_ERROR ->
+			bar();
 			ack_clean(NONE)
 		:: else ->
 			if

@@ -26,11 +26,11 @@
 int net[ROOM]; /* greatest first, 0: none */
 byte pick;
 
-hidden byte p, q;
-hidden int old[ROOM];
-hidden byte renumbered[16], newid[AGENTS * 8], met[AGENTS];
-
 #include "page.pml"
+
+SCRATCH byte p, q;
+SCRATCH int old[ROOM];
+SCRATCH byte renumbered[16], newid[AGENTS * 8], met[AGENTS];
 
 inline put()
 {
@@ -375,6 +375,32 @@ inline sort_agents()
 	od
 }
 
+inline clear()
+{
+	i = 0;
+	do
+	:: i < 16 -> renumbered[i] = 0; i++
+	:: else -> break
+	od;
+	i = 0;
+	do
+	:: i < AGENTS * 8 -> newid[i] = 0; i++
+	:: else -> break
+	od;
+	i = 0;
+	do
+	:: i < AGENTS -> met[i] = 0; i++
+	:: else -> break
+	od;
+	i = 0;
+	do
+	:: i < ROOM -> old[i] = 0; i++
+	:: else -> break
+	od;
+	msg = 0; got = 0; used = 0;
+	a = 0; i = 0; k = 0; p = 0; q = 0; fresh = 0; was = 0; moot = 0; bad = 0;
+}
+
 inline done()
 {
 	check();
@@ -384,7 +410,10 @@ inline done()
 	renumber();
 	rename_ids();
 	rename_messages();
-	a = 0; got = 0; msg = 0
+#ifdef BREADTH
+	clear();
+#endif
+	skip
 }
 
 inline write(n)

@@ -208,7 +208,8 @@ static bool work(struct sim *s)
 	sim_net_heal(s);
 	if (s->expect_loss)
 		return !s->failed;
-	if (!sim_run_until(s, served, 120 * SECOND, "serving every fault"))
+	limit = 120 * SECOND + (u64)s->cfg.accesses * s->cfg.think_us;
+	if (!sim_run_until(s, served, limit, "serving every fault"))
 		return false;
 	check_latency(s);
 	return !s->failed;

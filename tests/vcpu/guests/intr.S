@@ -1,0 +1,65 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * Interrupts: HLT and wake; several at once in order of priority; held back by IF and
+ * by CR8; an NMI although IF is clear.
+ */
+#include "boot.inc"
+main:
+	movw $1, %ax			/* the test raises 0x31 when it is asleep */
+	outw %ax, $0x82
+	int $0x60
+	cmpl $1, LISTLEN
+	REQUIRE e, 1
+	cmpb $0x31, LIST
+	REQUIRE e, 2
+
+	int $0x61			/* three are raised while IF is clear */
+	movw $2, %ax
+	outw %ax, $0x82
+	movl $100000, %ecx
+1:	decl %ecx
+	jnz 1b
+	cmpl $1, LISTLEN
+	REQUIRE e, 3
+	int $0x62
+	movl $100000, %ecx
+2:	decl %ecx
+	jnz 2b
+	cmpl $4, LISTLEN
+	REQUIRE e, 4
+	movl LIST, %eax
+	cmpl $0x22405531, %eax		/* 31, then 55, 40, 22 */
+	REQUIRE e, 5
+
+	movb $4, %al			/* CR8 4: 0x5x may, 0x4x may not */
+	int $0x63
+	movw $3, %ax			/* 0x41 and 0x51 */
+	outw %ax, $0x82
+	movl $100000, %ecx
+3:	decl %ecx
+	jnz 3b
+	cmpl $5, LISTLEN
+	REQUIRE e, 6
+	cmpb $0x51, LIST + 4
+	REQUIRE e, 7
+	xorl %eax, %eax
+	int $0x63
+	movl $100000, %ecx
+4:	decl %ecx
+	jnz 4b
+	cmpl $6, LISTLEN
+	REQUIRE e, 8
+	cmpb $0x41, LIST + 5
+	REQUIRE e, 9
+
+	int $0x61
+	movw $4, %ax			/* an NMI */
+	outw %ax, $0x82
+	movl $100000, %ecx
+5:	decl %ecx
+	jnz 5b
+	cmpl $7, LISTLEN
+	REQUIRE e, 10
+	cmpb $2, LIST + 6
+	REQUIRE e, 11
+	LEAVE 0
