@@ -15,7 +15,7 @@ GVM_CFLAGS = -std=gnu11 -Wall -Wextra -Werror -pthread $(CFLAGS) \
 	     $(if $(SAN),-fsanitize=$(SAN) -fno-omit-frame-pointer)
 
 # Sources by what they need; a program names the groups it is made of.
-LOGIC_SRCS := $(addprefix $(ROOT)master_core/,wire.c copyset.c routing.c rpc.c logic_core.c \
+LOGIC_SRCS := $(addprefix $(ROOT)master_core/,wire.c copyset.c routing.c peer.c rpc.c logic_core.c \
 		agent.c agent_table.c evict.c recall.c lease.c prefetch.c frames.c dir_table.c \
 		directory.c heat.c reasm.c vm.c)
 NET_SRCS := $(addprefix $(ROOT)slave_daemon/,net_uring.c net_tx.c net_flush.c net_pool.c)

@@ -5,6 +5,7 @@
  * requester's acknowledgement; requests that come meanwhile wait in order.
  */
 #include "home.h"
+#include "peer.h"
 #include "rpc.h"
 
 static void txn_run(struct gvm_node *n, struct gvm_home_vm *vm, struct gvm_dir_shard *s,

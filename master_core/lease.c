@@ -6,6 +6,7 @@
  * lease: a home never gives away what a silent node may have written.
  */
 #include "agent.h"
+#include "peer.h"
 #include "rpc.h"
 
 #define CHECK_US (GVM_LEASE_US / 8)

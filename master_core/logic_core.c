@@ -3,6 +3,7 @@
 #include "logic_core.h"
 #include "agent.h"
 #include "home.h"
+#include "peer.h"
 #include "rpc.h"
 
 struct gvm_node *gvm_node_create(const struct gvm_node_config *cfg,
@@ -15,7 +16,7 @@ struct gvm_node *gvm_node_create(const struct gvm_node_config *cfg,
 	n->cfg = *cfg;
 	n->ops = ops;
 	n->ctx = ctx;
-	if (gvm_rpc_create(n) || gvm_home_create(n) || gvm_agent_create(n)) {
+	if (gvm_peers_create(n) || gvm_rpc_create(n) || gvm_home_create(n) || gvm_agent_create(n)) {
 		gvm_node_destroy(n);
 		return NULL;
 	}
@@ -27,6 +28,7 @@ void gvm_node_destroy(struct gvm_node *n)
 	gvm_agent_destroy(n);
 	gvm_home_destroy(n);
 	gvm_rpc_destroy(n);
+	gvm_peers_destroy(n);
 	n->ops->free_large_table(n->ctx, n);
 }
 

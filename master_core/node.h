@@ -6,6 +6,7 @@
 #include "logic_core.h"
 
 struct gvm_rpc;
+struct gvm_peers;
 struct gvm_home;
 struct gvm_agent;
 
@@ -13,6 +14,7 @@ struct gvm_node {
 	struct gvm_node_config cfg;
 	const struct dsm_driver_ops *ops;
 	void *ctx;
+	struct gvm_peers *peers;
 	struct gvm_rpc *rpc;
 	struct gvm_home *home;	 /* NULL when the node lends nothing */
 	struct gvm_agent *agent; /* NULL when the node has no guest */

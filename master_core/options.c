@@ -7,6 +7,7 @@
 #include <stdio.h>
 
 #include "parse.h"
+#include "workers.h"
 
 #define CONTROL_PATH	 "/tmp/giantvm.ctl"
 #define THREADS_MAX	 64
@@ -36,7 +37,8 @@ static const char help[] =
 	"  --threads N        threads that serve faults (default 1)\n"
 	"  --prefetch PAGES   most pages to fetch ahead (default 32, 0: none)\n"
 	"  --stripe SIZE      RAM in a row with one home, a power of two (default 2M)\n"
-	"  --spin US          poll so long before sleeping (default 0)\n"
+	"  --spin US          poll so long before sleeping (default 20 with 4 processors\n"
+	"                     or more, else 0)\n"
 	"  --residence US     least time a page stays once it was given (default 200)\n"
 	"  --ack-delay US     longest time an acknowledgement waits for company (default 500)\n"
 	"  --control PATH     socket for gvm_ctl (default " CONTROL_PATH ")\n"
@@ -286,6 +288,7 @@ static void set_defaults(struct master_options *o)
 	o->wait_seconds = 10;
 	o->threads = 1;
 	o->prefetch = PREFETCH_DEFAULT;
+	o->spin_us = gvm_default_spin_us();
 	o->residence_us = RESIDENCE_US;
 	o->ack_delay_us = ACK_DELAY_US;
 }

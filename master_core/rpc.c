@@ -1,20 +1,12 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 #include "rpc.h"
+#include "peer.h"
 
 #define SLOTS	    (1U << GVM_REQ_SLOTS_SHIFT)
 #define GENERATIONS ((1U << (32 - GVM_REQ_SLOTS_SHIFT)) - 1)
 #define TICK_SHIFT  8 /* a wheel bucket is 256 us */
 #define BUCKETS	    512
-#define PEER_CHUNK  1024
 #define TICK_BATCH  64
-
-struct gvm_peer {
-	u32 inflight, window, credit;
-	u64 last_cut;	     /* when the window was last halved */
-	u64 heard, answered; /* see gvm_peer_heard */
-	u32 srtt, rttvar;    /* us; srtt 0: not measured yet */
-	struct gvm_req *head, **tail;
-};
 
 struct gvm_rpc {
 	gvm_lock_t lock;
@@ -24,7 +16,6 @@ struct gvm_rpc {
 	u64 bitmap[BUCKETS / 64];
 	u64 now_tick;
 	u64 armed;
-	struct gvm_peer **peers[GVM_MAX_NODES / PEER_CHUNK + 1];
 };
 
 int gvm_rpc_create(struct gvm_node *n)
@@ -50,83 +41,15 @@ int gvm_rpc_create(struct gvm_node *n)
 	return 0;
 }
 
-static void free_peers(struct gvm_node *n, struct gvm_peer **chunk)
-{
-	for (u32 i = 0; i < PEER_CHUNK; i++)
-		gvm_table_free(n, chunk[i]);
-	gvm_table_free(n, chunk);
-}
-
 void gvm_rpc_destroy(struct gvm_node *n)
 {
 	struct gvm_rpc *r = n->rpc;
 
 	if (!r)
 		return;
-	for (size_t i = 0; i < ARRAY_SIZE(r->peers); i++)
-		if (r->peers[i])
-			free_peers(n, r->peers[i]);
 	gvm_table_free(n, r->reqs);
 	gvm_table_free(n, r);
 	n->rpc = NULL;
-}
-
-static struct gvm_peer *peer_get(struct gvm_node *n, u32 id)
-{
-	struct gvm_peer ***chunk, *p;
-
-	if (id > GVM_MAX_NODES)
-		return NULL;
-	chunk = &n->rpc->peers[id / PEER_CHUNK];
-	if (!*chunk) {
-		struct gvm_peer **fresh = gvm_table_alloc(n, PEER_CHUNK * sizeof(*fresh));
-
-		if (!fresh)
-			return NULL;
-		__atomic_store_n(chunk, fresh, __ATOMIC_RELEASE);
-	}
-	p = (*chunk)[id % PEER_CHUNK];
-	if (!p) {
-		p = gvm_table_alloc(n, sizeof(*p));
-		if (!p)
-			return NULL;
-		p->window = GVM_WINDOW_START;
-		p->tail = &p->head;
-		__atomic_store_n(&(*chunk)[id % PEER_CHUNK], p, __ATOMIC_RELEASE);
-	}
-	return p;
-}
-
-/* Without the lock, for every message: a peer that has been made stays. */
-static struct gvm_peer *peer_find(struct gvm_node *n, u32 id)
-{
-	struct gvm_peer **chunk = NULL;
-
-	if (id <= GVM_MAX_NODES)
-		chunk = __atomic_load_n(&n->rpc->peers[id / PEER_CHUNK], __ATOMIC_ACQUIRE);
-	return chunk ? __atomic_load_n(&chunk[id % PEER_CHUNK], __ATOMIC_ACQUIRE) : NULL;
-}
-
-void gvm_peer_heard_now(struct gvm_node *n, u32 id)
-{
-	struct gvm_peer *p = peer_find(n, id);
-
-	if (p)
-		__atomic_store_n(&p->heard, n->ops->get_time_us(n->ctx), __ATOMIC_RELAXED);
-}
-
-u64 gvm_peer_heard(struct gvm_node *n, u32 id)
-{
-	struct gvm_peer *p = peer_find(n, id);
-
-	return p ? __atomic_load_n(&p->heard, __ATOMIC_RELAXED) : 0;
-}
-
-u64 gvm_peer_answered(struct gvm_node *n, u32 id)
-{
-	struct gvm_peer *p = peer_find(n, id);
-
-	return p ? __atomic_load_n(&p->answered, __ATOMIC_RELAXED) : 0;
 }
 
 /* The wheel. Deadlines are at most GVM_RTO_MAX_US ahead, less than a turn. */
@@ -264,16 +187,6 @@ static void req_send(struct gvm_node *n, struct gvm_req *q)
 		 q->data);
 }
 
-static u64 rto(const struct gvm_peer *p, u32 tries)
-{
-	u64 t = GVM_RTO_FIRST_US;
-
-	if (p && p->srtt)
-		t = min_t(u64, max_t(u64, p->srtt + 4 * p->rttvar, GVM_RTO_MIN_US),
-			  GVM_RTO_FIRST_US);
-	return min_t(u64, t << min_t(u32, tries, 16), GVM_RTO_MAX_US);
-}
-
 static void req_first_send(struct gvm_node *n, struct gvm_req *q, struct gvm_peer *p)
 {
 	u64 now = n->ops->get_time_us(n->ctx);
@@ -281,7 +194,7 @@ static void req_first_send(struct gvm_node *n, struct gvm_req *q, struct gvm_pee
 	q->state = GVM_REQ_SENT;
 	q->first_sent = now;
 	req_send(n, q);
-	wheel_add(n, q, now + rto(p, 0));
+	wheel_add(n, q, now + gvm_peer_rto(p, 0));
 }
 
 static void window_open(struct gvm_node *n, struct gvm_peer *p)
@@ -314,7 +227,7 @@ static void window_leave(struct gvm_peer *p, struct gvm_req *q)
 /* Takes a request off the wheel or its peer's queue. */
 static void req_detach(struct gvm_node *n, struct gvm_req *q)
 {
-	struct gvm_peer *p = q->windowed ? peer_get(n, q->target) : NULL;
+	struct gvm_peer *p = q->windowed ? gvm_peer_get(n, q->target) : NULL;
 
 	if (q->state == GVM_REQ_QUEUED) {
 		window_leave(p, q);
@@ -387,7 +300,7 @@ u64 gvm_req_start(struct gvm_node *n, const struct gvm_req_params *p)
 	u64 id = 0;
 
 	gvm_lock(&r->lock);
-	peer = peer_get(n, p->target);
+	peer = gvm_peer_get(n, p->target);
 	q = peer ? req_alloc(r, p->background) : NULL;
 	if (!q) {
 		gvm_stat_inc(n, req_ring_full);
@@ -475,47 +388,6 @@ bool gvm_req_partial(struct gvm_node *n, u64 id)
 	return partial;
 }
 
-/*
- * An answer that took long stood in a queue: fewer under way make it no slower,
- * and keep the round trip below the first retransmission.
- */
-static void window_adapt(struct gvm_peer *p, u64 rtt_us)
-{
-	if (rtt_us > GVM_WINDOW_DELAY_US) {
-		p->window = max_t(u32, p->window - 1, GVM_WINDOW_MIN);
-		p->credit = 0;
-		return;
-	}
-	if (++p->credit < p->window)
-		return;
-	p->credit = 0;
-	p->window = min_t(u32, p->window + 1, GVM_WINDOW_MAX);
-}
-
-/* Once for all that was under way when the loss happened. */
-static void window_cut(struct gvm_peer *p, const struct gvm_req *q, u64 now)
-{
-	if (q->first_sent < p->last_cut)
-		return;
-	p->window = max_t(u32, p->window / 2, GVM_WINDOW_MIN);
-	p->credit = 0;
-	p->last_cut = now;
-}
-
-/* Jacobson's estimate; only answers to first transmissions count (Karn). */
-static void rtt_sample(struct gvm_peer *p, u32 us)
-{
-	s32 err = (s32)us - (s32)p->srtt;
-
-	if (!p->srtt) {
-		p->srtt = max_t(u32, us, 1);
-		p->rttvar = us / 2;
-		return;
-	}
-	p->srtt = max_t(s32, (s32)p->srtt + err / 8, 1);
-	p->rttvar = (s32)p->rttvar + ((err < 0 ? -err : err) - (s32)p->rttvar) / 4;
-}
-
 /* Copies a fragment to where it belongs. -EINVAL when it does not fit the request. */
 static int answer_store(struct gvm_node *n, struct gvm_req *q, const struct gvm_header *h,
 			const u8 *part)
@@ -589,12 +461,11 @@ static struct gvm_req *answer_take(struct gvm_node *n, struct gvm_req *q,
 	q->got |= bit;
 	if ((q->got & all) != all)
 		return NULL;
-	p = peer_get(n, q->target);
+	p = gvm_peer_get(n, q->target);
 	if (p && !q->tries) {
 		u64 us = n->ops->get_time_us(n->ctx) - q->first_sent;
 
-		rtt_sample(p, min_t(u64, us, 1000000));
-		window_adapt(p, us);
+		gvm_peer_sample(p, us);
 	}
 	if (p && q->first_sent > p->answered)
 		__atomic_store_n(&p->answered, q->first_sent, __ATOMIC_RELAXED);
@@ -647,7 +518,7 @@ bool gvm_rpc_take(struct gvm_node *n, u32 handle, const struct gvm_header *h, u6
 /* With the lock held: sends again what is due, or returns it when it has failed. */
 static struct gvm_req *tick_one(struct gvm_node *n, struct gvm_req *q, u64 now)
 {
-	struct gvm_peer *p = peer_get(n, q->target);
+	struct gvm_peer *p = gvm_peer_get(n, q->target);
 
 	wheel_del(n->rpc, q);
 	if (++q->tries >= GVM_RPC_TRIES) {
@@ -659,10 +530,10 @@ static struct gvm_req *tick_one(struct gvm_node *n, struct gvm_req *q, u64 now)
 		return q;
 	}
 	if (q->tries == 1 && p && q->windowed)
-		window_cut(p, q, now);
+		gvm_peer_lost(p, q->first_sent, now);
 	gvm_stat_inc(n, retransmits);
 	req_send(n, q);
-	wheel_add(n, q, now + rto(p, q->tries));
+	wheel_add(n, q, now + gvm_peer_rto(p, q->tries));
 	return NULL;
 }
 

@@ -67,14 +67,6 @@ bool gvm_req_partial(struct gvm_node *n, u64 id);
 /* Sends it again now; need: fragments the other side lacks, a bit each. */
 void gvm_req_resend(struct gvm_node *n, u64 id, u8 need);
 
-/*
- * When a node was last heard at all, and when the latest request that it has
- * answered was first sent; 0: never.
- */
-void gvm_peer_heard_now(struct gvm_node *n, u32 id);
-u64 gvm_peer_heard(struct gvm_node *n, u32 id);
-u64 gvm_peer_answered(struct gvm_node *n, u32 id);
-
 /* An answer that is matched by req_id: MEM_ACK, VM_ACK, PING. False: nobody waits for it. */
 bool gvm_rpc_answer(struct gvm_node *n, const struct gvm_header *h, const u8 *part);
 /*

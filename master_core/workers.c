@@ -12,6 +12,8 @@
 #define EVENTS	   16
 #define RX_ROUNDS  4 /* batches of datagrams before the other descriptors get a turn */
 #define NEVER	   ((u64)-1)
+#define SPIN_CPUS  4
+#define SPIN_US	   20
 #define US_PER_SEC 1000000ULL
 
 struct gvm_worker {
@@ -58,6 +60,11 @@ unsigned int gvm_usable_cpus(void)
 		return 1;
 	n = CPU_COUNT(&set);
 	return n > 0 ? (unsigned int)n : 1;
+}
+
+unsigned int gvm_default_spin_us(void)
+{
+	return gvm_usable_cpus() >= SPIN_CPUS ? SPIN_US : 0;
 }
 
 /* The index-th processor of those this process may use, round and round. */

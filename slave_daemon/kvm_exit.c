@@ -55,57 +55,6 @@ static void decode_mmio(struct gvm_exec_vcpu *v, struct gvm_exit *exit)
 	v->unfinished = true;
 }
 
-static bool same_port(const struct kvm_run *run, const struct gvm_exit *exit)
-{
-	return run->exit_reason == KVM_EXIT_IO && run->io.direction == KVM_EXIT_IO_OUT &&
-	       run->io.port == exit->port && run->io.size == exit->size;
-}
-
-static bool out_append(struct gvm_exec_vcpu *v, struct gvm_exit *exit)
-{
-	u32 len = v->run->io.size * v->run->io.count;
-
-	if (len > sizeof(v->batch) - exit->len)
-		return false;
-	memcpy(v->batch + exit->len, (u8 *)v->run + v->run->io.data_offset, len);
-	exit->len += len;
-	exit->count += v->run->io.count;
-	return true;
-}
-
-/*
- * The elements of a string OUT come one by one, each when the one before is
- * complete, without entering the guest. They go out together.
- */
-static void out_collect(struct gvm_exec_vcpu *v, struct gvm_exit *exit)
-{
-	memcpy(v->batch, exit->data, exit->len);
-	exit->data = v->batch;
-	while (exit->len + exit->size <= sizeof(v->batch)) {
-		v->unfinished = true;
-		if (kvm_complete(v) != -EBUSY)
-			break;
-		v->stashed = !same_port(v->run, exit) || !out_append(v, exit);
-		if (v->stashed)
-			break;
-		v->unfinished = true;
-	}
-}
-
-/* The same instruction again with one less to do: a string, or a loop that looks like one. */
-static bool out_in_string(struct gvm_exec_vcpu *v)
-{
-	const struct kvm_regs *regs = &v->run->s.regs.regs;
-	bool same;
-
-	if (!v->vm->has_sync_regs)
-		return false;
-	same = regs->rip == v->out_rip && regs->rcx + 1 == v->out_rcx;
-	v->out_rip = regs->rip;
-	v->out_rcx = regs->rcx;
-	return same;
-}
-
 static void decode_io(struct gvm_exec_vcpu *v, struct gvm_exit *exit)
 {
 	exit->kind = GVM_EXIT_PIO;
@@ -116,8 +65,8 @@ static void decode_io(struct gvm_exec_vcpu *v, struct gvm_exit *exit)
 	exit->len = exit->size * exit->count;
 	exit->data = (u8 *)v->run + v->run->io.data_offset;
 	v->unfinished = true;
-	if (exit->write && exit->len < sizeof(v->batch) && out_in_string(v))
-		out_collect(v, exit);
+	if (exit->write)
+		kvm_string_out(v, exit);
 }
 
 static void decode_internal(struct gvm_exec_vcpu *v, struct gvm_exit *exit)

@@ -84,6 +84,9 @@ int kvm_msrs_set(struct gvm_exec_vcpu *v, const struct gvm_vcpu_state *s, char *
 int kvm_xsave_get(struct gvm_exec_vcpu *v, struct gvm_vcpu_state *s, char *error);
 int kvm_xsave_set(struct gvm_exec_vcpu *v, const struct gvm_vcpu_state *s, char *error);
 
+/* kvm_string.c: takes the rest of a string OUT along with its first element, where it can. */
+void kvm_string_out(struct gvm_exec_vcpu *v, struct gvm_exit *exit);
+
 /* kvm_requests.c */
 void kvm_request_irq(struct gvm_exec_vcpu *v, int vector);
 void kvm_request_nmi(struct gvm_exec_vcpu *v);

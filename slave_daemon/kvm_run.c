@@ -52,7 +52,7 @@ static int apply(struct gvm_exec_vcpu *v, const struct kvm_requests *r, char *er
 		v->mp_state = GVM_MP_RUNNING;
 	/* One that waits for INIT or SIPI loses them, as the real thing does. */
 	for (i = 0; !err && i < r->nmis && v->mp_state == GVM_MP_RUNNING; i++)
-		if (ioctl(v->fd, KVM_NMI))
+		if (ioctl(v->fd, KVM_NMI, 0))
 			err = kvm_fail(error, -errno, "vCPU %u does not take an NMI", v->index);
 	if (v->mp_state == GVM_MP_HALTED && v->if_flag && vector_deliverable(v, r->vector))
 		v->mp_state = GVM_MP_RUNNING;
@@ -92,7 +92,7 @@ static int enter(struct gvm_exec_vcpu *v)
 
 	if (!kvm_enter(v))
 		return -EINTR;
-	err = ioctl(v->fd, KVM_RUN) ? -errno : 0;
+	err = ioctl(v->fd, KVM_RUN, 0) ? -errno : 0;
 	kvm_leave(v);
 	if (err == -EAGAIN)
 		err = -EINTR;
@@ -110,7 +110,7 @@ int kvm_complete(struct gvm_exec_vcpu *v)
 	if (!v->unfinished)
 		return 0;
 	__atomic_store_n(&v->run->immediate_exit, 1, __ATOMIC_RELAXED);
-	err = ioctl(v->fd, KVM_RUN) ? -errno : 0;
+	err = ioctl(v->fd, KVM_RUN, 0) ? -errno : 0;
 	v->unfinished = false;
 	v->if_flag = v->run->if_flag;
 	if (err == -EINTR)

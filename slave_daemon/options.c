@@ -24,7 +24,8 @@ static const char help[] =
 	"  --port P           UDP port (default 9000)\n"
 	"  --threads N        receiving threads, each with its own socket, pinned to a\n"
 	"                     processor (default: one a processor, at most 4)\n"
-	"  --spin US          poll so long before sleeping (default 0)\n"
+	"  --spin US          poll so long before sleeping (default 20 with 4 processors\n"
+	"                     or more, else 0)\n"
 	"  --control PATH     Unix socket that answers `status`\n"
 	"  --insecure         allow an address other than loopback\n"
 	"  --help\n";
@@ -173,6 +174,7 @@ int slave_options_parse(struct slave_options *o, int argc, char **argv)
 	memset(o, 0, sizeof(*o));
 	o->id = GVM_NO_NODE;
 	o->threads = cpus < THREADS_DEFAULT ? cpus : THREADS_DEFAULT;
+	o->spin_us = gvm_default_spin_us();
 	o->bind.sin_family = AF_INET;
 	o->bind.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
 	o->bind.sin_port = htons(GVM_DEFAULT_PORT);

@@ -16,7 +16,7 @@ FLAGS := -std=gnu11 -Wall -Wextra -Werror -DGVM_SLAVE_BITS=$(GVM_SLAVE_BITS) \
 
 # The logic: every file of master_core that is free of I/O.
 LOGIC_DIR ?= $(TOP)/master_core
-LOGIC := wire copyset routing rpc reasm frames dir_table directory heat vm prefetch \
+LOGIC := wire copyset routing peer rpc reasm frames dir_table directory heat vm prefetch \
 	agent agent_table evict recall lease logic_core
 LOGIC_OBJS := $(LOGIC:%=$(OUT)/logic/%.o)
 

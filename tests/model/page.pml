@@ -80,6 +80,7 @@ byte granted[AGENTS]; /* the version of the grant it is held under */
 byte bytes[AGENTS];
 byte wait[AGENTS]; /* AP_WAIT_READ, AP_WAIT_WRITE */
 byte id[AGENTS], id_mode[AGENTS], id_have[AGENTS];
+byte id_old[AGENTS]; /* asked for before the lease ran out */
 bool drop[AGENTS]; /* AP_DROP */
 byte sent[AGENTS]; /* the version in the MEM_WRITE under way */
 byte r_id[AGENTS]; /* 0: nothing on its way home */
@@ -101,6 +102,7 @@ byte r_ver[AGENTS], r_bytes[AGENTS], r_mode[AGENTS], r_handle[AGENTS];
 SCRATCH int msg, got, used;
 SCRATCH byte a, i, k, fresh, was;
 SCRATCH byte moot, bad, todo, ask;
+SCRATCH byte no_room; /* the home finds no memory for the bytes that arrive */
 
 /* todo */
 #define STEP  1
@@ -173,13 +175,7 @@ inline settle_grant()
 {
 	if
 	:: t_mode != READ -> dir = DIR_OWNED; holders = BIT(t_src)
-	:: else ->
-		if
-		:: dir != DIR_SHARED -> holders = 0
-		:: else
-		fi;
-		dir = DIR_SHARED;
-		holders = holders | BIT(t_src)
+	:: else /* a reader is counted since the grant was sent */
 	fi
 }
 
@@ -212,6 +208,7 @@ inline txn_grant()
 	:: else -> hver = NEXT(hver)
 	fi;
 	t_mode = (t_ask == WRITE -> WRITE : (dir == DIR_SHARED -> READ : EXCL));
+	holders = (t_mode == READ -> holders | BIT(t_src) : holders);
 	t_ver = hver;
 	t_phase = TXN_GRANT;
 #ifdef MUTATE_GRANT_GENERATION
@@ -360,21 +357,18 @@ inline home_write()
 	:: moot -> settle_grant()
 	:: else
 	fi;
-	bad = false;
+	bad = 0;
 	if
 #ifdef MUTATE_WRITE_VERSION
 	:: true -> hbytes = BYTES; hver = NEXT(VER)
-#elif defined(MUTATE_WRITE_OWNER)
-	:: hver == NEXT(VER) -> skip
-	:: hver == VER -> hbytes = BYTES; hver = NEXT(hver)
-	:: else -> bad = true
 #else
 	:: OWNER_IS(AGENT) && hver == NEXT(VER) -> skip /* repeated: its answer was lost */
-	:: OWNER_IS(AGENT) && hver == VER -> hbytes = BYTES; hver = NEXT(hver)
-	:: else -> bad = true
+	:: OWNER_IS(AGENT) && hver == VER && !no_room -> hbytes = BYTES; hver = NEXT(hver)
+	:: OWNER_IS(AGENT) && hver == VER && no_room -> bad = 2
+	:: else -> bad = 1
 #endif
 	fi;
-	send(MSG(MEM_ACK_WRITTEN, AGENT, ID, 0, hver, 0, 0, bad));
+	send(MSG((bad == 2 -> MEM_ACK_FAILED : MEM_ACK_WRITTEN), AGENT, ID, 0, hver, 0, 0, bad & 1));
 	if
 	:: moot -> todo = END
 	:: else
@@ -384,10 +378,11 @@ inline home_write()
 inline inv_store()
 {
 	if
-	:: (FLAG & 1) && OWNER_IS(AGENT) && hver == VER ->
+	:: (FLAG & 1) && OWNER_IS(AGENT) && hver == VER && !no_room ->
 		hbytes = BYTES;
 		/* A late duplicate must not undo what is stored after it. */
 		hver = NEXT(hver)
+	:: (FLAG & 1) && OWNER_IS(AGENT) && hver == VER && no_room -> bad = 1
 	:: else
 	fi
 }
@@ -408,39 +403,37 @@ inline collect_answer()
 	todo = STEP
 }
 
+#ifdef MUTATE_LATE_BYTES
+#define IN_TIME (t_phase == TXN_NONE || t_phase == TXN_COLLECT && u_handle[AGENT] == HANDLE)
+#else
+#define IN_TIME true
+#endif
+#ifdef MUTATE_INV_ACK_HANDLE
+#define AWAITED u_handle[AGENT]
+#else
+#define AWAITED (u_handle[AGENT] && u_handle[AGENT] == HANDLE)
+#endif
+
 inline home_inv_ack()
 {
 	moot = GRANT_IS_MOOT && (FLAG & 1);
 	if
-	:: FLAG & 1 ->
-		send(MSG(MEM_ACK_WRITTEN, AGENT, ID, 0, VER, 0, 0, 0))
+	:: moot -> settle_grant(); todo = END
+	:: else
+	fi;
+	bad = 0;
+	if
+	:: IN_TIME -> inv_store()
 	:: else
 	fi;
 	if
-	:: moot ->
-		settle_grant();
-		inv_store();
-		todo = END
-	:: else ->
-#ifdef MUTATE_LATE_BYTES
-		if
-		:: t_phase == TXN_COLLECT && u_handle[AGENT] == HANDLE || t_phase == TXN_NONE ->
-			inv_store()
-		:: else
-		fi;
-#else
-		inv_store();
-#endif
-		if
-#ifdef MUTATE_INV_ACK_HANDLE
-		:: t_phase == TXN_COLLECT && u_handle[AGENT] && (MODE == NONE || t_ask == READ) ->
-#else
-		:: t_phase == TXN_COLLECT && u_handle[AGENT] && u_handle[AGENT] == HANDLE &&
-		   (MODE == NONE || t_ask == READ) ->
-#endif
-			collect_answer()
-		:: else
-		fi
+	:: (FLAG & 1) && !bad -> send(MSG(MEM_ACK_WRITTEN, AGENT, ID, 0, VER, 0, 0, 0))
+	:: else
+	fi;
+	if
+	:: !moot && !bad && t_phase == TXN_COLLECT && AWAITED && (MODE == NONE || t_ask == READ) ->
+		collect_answer()
+	:: else
 	fi
 }
 
@@ -481,7 +474,7 @@ inline forget()
 	printf("agent %d: drops the page\n", a);
 	st[a] = PAGE_NONE;
 	ver[a] = 0; granted[a] = 0; bytes[a] = 0; wait[a] = 0; id[a] = 0; sent[a] = 0; drop[a] = false;
-	id_mode[a] = 0; id_have[a] = 0
+	id_mode[a] = 0; id_have[a] = 0; id_old[a] = 0
 }
 
 /* gvm_page_request: not while its newest bytes are on their way home. */
@@ -554,23 +547,35 @@ inline stray_grant()
 	fi
 }
 
-/* It lacks the bytes or is barred. In PAGE_FILL ver is the version up to which grants are. */
+/*
+ * It lacks the bytes, or is barred (in PAGE_FILL ver is the version up to which
+ * grants are), or the home may have taken back what it grants.
+ */
 #ifdef MUTATE_LATE_GRANT
-#define GRANT_IS_USELESS (st[a] == PAGE_FILL && !(FLAG & 1))
+#define BARRED false
 #else
-#define GRANT_IS_USELESS (st[a] == PAGE_FILL && (!(FLAG & 1) || ver[a] && !BEFORE(ver[a], VER)))
+#define BARRED (ver[a] && !BEFORE(ver[a], VER))
 #endif
+#ifdef MUTATE_LEASE_OF_GRANT
+#define EXPIRED false
+#else
+#define EXPIRED (MODE == READ && id_old[a])
+#endif
+#define GRANT_IS_USELESS (st[a] == PAGE_FILL && (!(FLAG & 1) || BARRED) || EXPIRED)
 
 inline fill_done()
 {
-	id[a] = 0; id_mode[a] = 0; id_have[a] = 0;
+	moot = GRANT_IS_USELESS;
+	id[a] = 0; id_mode[a] = 0; id_have[a] = 0; id_old[a] = 0;
 	if
-	:: GRANT_IS_USELESS ->
+	:: moot ->
 #ifndef TIMEOUTS
 		assert(false);
 #endif
-		ver[a] = 0;
-		ack_grant(1);
+		if
+		:: st[a] == PAGE_FILL -> ver[a] = 0; ack_grant(1)
+		:: else
+		fi;
 		ask = 1
 	:: else ->
 		if
@@ -595,7 +600,7 @@ inline fill_done()
 
 inline fill_failed()
 {
-	id[a] = 0; id_mode[a] = 0; id_have[a] = 0;
+	id[a] = 0; id_mode[a] = 0; id_have[a] = 0; id_old[a] = 0;
 	if
 	:: st[a] == PAGE_UPGRADE -> st[a] = PAGE_SHARED
 	:: else -> st[a] = PAGE_ERROR; ver[a] = 0
@@ -721,7 +726,8 @@ inline answered_by_id()
 		fill_done()
 	:: TYPE == MEM_ACK && !(id[a] == ID && (st[a] == PAGE_FILL || st[a] == PAGE_UPGRADE)) ->
 		stray_grant()
-	:: TYPE == MEM_ACK_FAILED && id[a] == ID -> fill_failed()
+	:: TYPE == MEM_ACK_FAILED && id[a] == ID && st[a] != PAGE_WRITEBACK -> fill_failed()
+	:: TYPE == MEM_ACK_FAILED && id[a] == ID && st[a] == PAGE_WRITEBACK -> write_failed()
 	:: TYPE == MEM_ACK_WRITTEN && id[a] == ID && st[a] == PAGE_WRITEBACK -> write_done()
 	:: TYPE == MEM_ACK_WRITTEN && r_id[a] == ID -> return_end()
 	:: else
@@ -737,6 +743,16 @@ inline update_timeout(n)
 	todo = STEP
 }
 
+/* A reader that has been silent for its lease and the margin has given its copy up. */
+inline presumed_fenced(n)
+{
+	u_handle[n] = 0;
+	holders = holders & ~BIT(n);
+	dir = (holders -> dir : DIR_UNCACHED);
+	id_old[n] = (id[n] -> 1 : 0);
+	todo = STEP
+}
+
 inline grant_timeout()
 {
 	/* It may have the page: from here on it counts as a holder. */
@@ -744,10 +760,13 @@ inline grant_timeout()
 	todo = END
 }
 
-/* Whether it is home is not known, and until it is the same bytes are sent. */
-inline write_timeout()
+/*
+ * Whether it is home is not known (another copy of the request may have been
+ * stored): until it is, the page stays protected and the same bytes are sent.
+ */
+inline write_failed()
 {
-#ifdef MUTATE_WRITE_TIMEOUT
+#ifdef MUTATE_WRITE_FAILED
 	id[a] = 0; sent[a] = 0; drop[a] = false; wait[a] = 0;
 	st[a] = PAGE_MODIFIED
 #else
@@ -785,7 +804,7 @@ inline take()
 	fi;
 	home_go();
 	agent_go();
-	msg = 0; got = 0
+	no_room = 0
 }
 
 /* ---- the guest at agent a ---- */

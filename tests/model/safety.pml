@@ -337,7 +337,7 @@ inline drop_dead()
 inline swap()
 {
 	SWAP(st); SWAP(ver); SWAP(granted); SWAP(bytes); SWAP(wait); SWAP(id); SWAP(id_mode);
-	SWAP(id_have); SWAP(drop); SWAP(sent); SWAP(r_id); SWAP(r_ver); SWAP(r_bytes);
+	SWAP(id_have); SWAP(id_old); SWAP(drop); SWAP(sent); SWAP(r_id); SWAP(r_ver); SWAP(r_bytes);
 	SWAP(r_mode); SWAP(r_handle); SWAP(u_handle);
 	used = (holders >> k) & 3;
 	holders = (holders & ~(3 << k)) | ((used & 1) << 1 | used >> 1) << k;
@@ -455,9 +455,10 @@ inline write(n)
 
 #define GIVE_UP(n)                                                                                 \
 	:: d_step { id[n] != 0 && ASKS(n) -> a = n; fill_failed() }                                \
-	:: d_step { sent[n] != 0 -> a = n; write_timeout() }                                       \
+	:: d_step { sent[n] != 0 -> a = n; write_failed() }                                       \
 	:: d_step { r_id[n] != 0 -> a = n; return_timeout() }                                      \
 	:: d_step { u_handle[n] != 0 -> update_timeout(n); home_go() }                             \
+	:: d_step { u_handle[n] != 0 && dir == DIR_SHARED && !HELD(n) -> presumed_fenced(n); home_go() }                             \
 	:: d_step {                                                                                \
 		st[n] == PAGE_ERROR || st[n] == PAGE_SHARED && wait[n] -> a = n;                   \
 		retry();                                                                           \
@@ -484,6 +485,9 @@ active proctype page()
 		:: d_step { net[ROOM - 1] != 0 -> remove(pick); pick = 0 }
 		:: d_step { got = net[pick]; remove(pick); pick = 0; take() }
 		:: d_step { got = net[pick]; pick = 0; take() }
+#ifdef TIMEOUTS
+		:: d_step { got = net[pick]; pick = 0; no_room = 1; take() }
+#endif
 		fi;
 		d_step { done() }
 	   }
