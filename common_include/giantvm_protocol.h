@@ -142,7 +142,7 @@ struct gvm_vm_body {
 	u64 ram_pages;
 	u64 reserve_pages; /* this home's share; in an answer with -ENOSPC: what it has left */
 	u64 home_boot;	   /* the home's boot id, as known to the client: must match */
-	u64 client_boot;
+	u64 client_boot; /* of this VM at its client, greater than any it had before */
 	u64 touched_pages; /* answers: directory entries, */
 	u64 stored_pages;  /* frames in use */
 	u64 reserved;

@@ -16,9 +16,9 @@
 
 enum gvm_dir_state { DIR_UNCACHED, DIR_SHARED, DIR_OWNED };
 
-/* 28 bytes, 4 more for its bucket: the overhead of a touched page. */
+/* 28 bytes and 2 for the head of every second chain: the overhead of a touched page. */
 struct gvm_dir_entry {
-	u32 next; /* index of the next entry of the bucket, 0: none */
+	u32 next; /* index of the next entry of the chain, 0: none */
 	u32 page_lo;
 	u32 version;
 	u32 frame;	   /* 0: all zero */
@@ -55,11 +55,12 @@ struct gvm_txn {
 
 struct gvm_dir_shard {
 	gvm_lock_t lock;
-	u32 *buckets;
-	u32 bucket_mask;
-	u32 count; /* entries have the indexes 1 to count */
 	struct gvm_dir_entry **chunks;
 	u32 nchunks;
+	u32 room;  /* entries that the chunks have room for */
+	u32 count; /* entries have the indexes 1 to count */
+	u32 chains;
+	u32 mask; /* the least 2^n - 1 that reaches every chain */
 	struct gvm_txn *txns;
 };
 
@@ -106,7 +107,10 @@ static inline u8 *gvm_frame_ptr(struct gvm_frames *f, u32 frame)
 	return f->base + ((u64)(frame - 1) << GVM_PAGE_SHIFT);
 }
 
-/* dir_table.c: entries by page. The caller holds the shard's lock. */
+/*
+ * dir_table.c: entries by page. The caller holds the shard's lock. An entry stays
+ * where it is until gvm_dir_get makes another one in its shard.
+ */
 struct gvm_dir_shard *gvm_dir_shard_of(struct gvm_home_vm *vm, u64 page);
 struct gvm_dir_entry *gvm_dir_find(struct gvm_dir_shard *s, u64 page);
 /* Finds or makes it: UNCACHED, version 0, all zero. NULL when out of memory. */

@@ -286,7 +286,7 @@ static void init_fields(struct gvm_vm *vm, const struct gvm_ioctl_create *c)
 	vm->ram_pages = c->ram_size >> PAGE_SHIFT;
 	vm->budget_pages = c->budget >> PAGE_SHIFT;
 	get_random_bytes(&vm->boot_id, sizeof(vm->boot_id));
-	get_random_bytes(&vm->client_boot, sizeof(vm->client_boot));
+	vm->client_boot = (u64)ktime_to_us(ktime_get_real()) << 8 | (get_random_u32() & 0xff);
 	xa_init(&vm->pages);
 	xa_init(&vm->errors);
 	xa_init(&vm->roster);

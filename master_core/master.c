@@ -354,7 +354,7 @@ int gvm_master_open_vm(struct gvm_master *m, u64 ram_size, char *s)
 		.open = true,
 		.ram_pages = ram_size >> GVM_PAGE_SHIFT,
 		.epoch = (u32)gvm_random_id() | 1,
-		.client_boot = gvm_random_id(),
+		.client_boot = gvm_session_id(),
 	};
 	u64 *shares = NULL;
 	int err;

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 /* A node's life, and what comes in for it. Its operations are in user_ops.c. */
 #include <stdlib.h>
+#include <time.h>
 #include <sys/random.h>
 
 #include "user_internal.h"
@@ -15,6 +16,14 @@ u64 gvm_random_id(void)
 		if (getrandom(&id, sizeof(id), 0) != sizeof(id))
 			id = gvm_now_us() * 0x9e3779b97f4a7c15ULL;
 	return id;
+}
+
+u64 gvm_session_id(void)
+{
+	struct timespec ts;
+
+	clock_gettime(CLOCK_REALTIME, &ts);
+	return ((u64)ts.tv_sec * 1000000 + (u64)ts.tv_nsec / 1000) << 8 | (gvm_random_id() & 0xff);
 }
 
 /* What comes in. */

@@ -61,5 +61,7 @@ void gvm_backend_set_pager(struct gvm_backend *b, struct gvm_pager *p);
 
 /* A random number that is not 0. */
 u64 gvm_random_id(void);
+/* Greater than every one that this host made before, other hosts' made at the same time differ. */
+u64 gvm_session_id(void);
 
 #endif

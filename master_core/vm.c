@@ -219,6 +219,9 @@ static int vm_open_locked(struct gvm_node *n, const struct gvm_header *h, struct
 		return vm_create(n, h, b);
 	if (vm->client != h->src_id)
 		return -EBUSY;
+	/* A late copy of what it asked for an earlier VM. */
+	if (b->client_boot < vm->client_boot)
+		return GVM_ESTALE;
 	*old = vm_unlink(n->home, h->vm_id);
 	return -EAGAIN;
 }

@@ -569,9 +569,6 @@ inline fill_done()
 	id[a] = 0; id_mode[a] = 0; id_have[a] = 0; id_old[a] = 0;
 	if
 	:: moot ->
-#ifndef TIMEOUTS
-		assert(false);
-#endif
 		if
 		:: st[a] == PAGE_FILL -> ver[a] = 0; ack_grant(1)
 		:: else

@@ -50,11 +50,30 @@ static int teardown(void **state)
 	return 0;
 }
 
+/* A guest's exception: what its handler has on its stack. */
+static void print_fault(struct test *t)
+{
+	const u64 *frame;
+	unsigned int i;
+
+	if (t->h.x->get_state(t->h.v[t->m.vcpu], &t->state, t->h.error))
+		return;
+	frame = (const u64 *)(t->h.ram + t->state.reg[GVM_RSP] % (HOST_RAM - 128));
+	for (i = 2; i < 9; i++)
+		print_message("%llx ", (unsigned long long)frame[i]);
+	print_message("on the stack of the exception's handler\n");
+}
+
 static int run_guest(struct test *t, const char *guest)
 {
+	int status;
+
 	if (machine_load(&t->m, guest) || machine_start(&t->m))
 		fail_msg("%s: %s", guest, t->h.error);
-	return machine_run(&t->m);
+	status = machine_run(&t->m);
+	if (status > 0x80)
+		print_fault(t);
+	return status;
 }
 
 static u64 now_us(void)
@@ -151,10 +170,16 @@ static bool wake(struct machine *m)
 static void interrupts(void **state)
 {
 	struct test *t = *state;
+	unsigned int i;
+	int status;
 
 	t->m.mark = raise_at;
 	t->m.asleep = wake;
-	assert_int_equal(run_guest(t, "intr"), 0);
+	status = run_guest(t, "intr");
+	for (i = 0; i < t->h.ram[0x5ff8]; i++)
+		print_message("%02x ", t->h.ram[0x6000 + i]);
+	print_message("at %u marks, status %d\n", t->m.marks, status);
+	assert_int_equal(status, 0);
 	assert_int_equal(t->m.sleeps, 1);
 	assert_int_equal(t->m.eois, 6);
 	assert_int_equal(t->m.marks, 4);

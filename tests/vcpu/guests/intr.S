@@ -7,13 +7,15 @@
 main:
 	movw $1, %ax			/* the test raises 0x31 when it is asleep */
 	outw %ax, $0x82
-	int $0x60
+	xorl %eax, %eax
+	syscall
 	cmpl $1, LISTLEN
 	REQUIRE e, 1
 	cmpb $0x31, LIST
 	REQUIRE e, 2
 
-	int $0x61			/* three are raised while IF is clear */
+	movl $1, %eax			/* three are raised while IF is clear */
+	syscall
 	movw $2, %ax
 	outw %ax, $0x82
 	movl $100000, %ecx
@@ -21,7 +23,8 @@ main:
 	jnz 1b
 	cmpl $1, LISTLEN
 	REQUIRE e, 3
-	int $0x62
+	movl $2, %eax
+	syscall
 	movl $100000, %ecx
 2:	decl %ecx
 	jnz 2b
@@ -31,8 +34,9 @@ main:
 	cmpl $0x22405531, %eax		/* 31, then 55, 40, 22 */
 	REQUIRE e, 5
 
-	movb $4, %al			/* CR8 4: 0x5x may, 0x4x may not */
-	int $0x63
+	movb $4, %bl			/* CR8 4: 0x5x may, 0x4x may not */
+	movl $3, %eax
+	syscall
 	movw $3, %ax			/* 0x41 and 0x51 */
 	outw %ax, $0x82
 	movl $100000, %ecx
@@ -42,8 +46,9 @@ main:
 	REQUIRE e, 6
 	cmpb $0x51, LIST + 4
 	REQUIRE e, 7
-	xorl %eax, %eax
-	int $0x63
+	xorl %ebx, %ebx
+	movl $3, %eax
+	syscall
 	movl $100000, %ecx
 4:	decl %ecx
 	jnz 4b
@@ -52,7 +57,8 @@ main:
 	cmpb $0x41, LIST + 5
 	REQUIRE e, 9
 
-	int $0x61
+	movl $1, %eax
+	syscall
 	movw $4, %ax			/* an NMI */
 	outw %ax, $0x82
 	movl $100000, %ecx
