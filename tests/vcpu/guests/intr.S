@@ -8,14 +8,14 @@ main:
 	movw $1, %ax			/* the test raises 0x31 when it is asleep */
 	outw %ax, $0x82
 	xorl %eax, %eax
-	syscall
+	ud2
 	cmpl $1, LISTLEN
 	REQUIRE e, 1
 	cmpb $0x31, LIST
 	REQUIRE e, 2
 
 	movl $1, %eax			/* three are raised while IF is clear */
-	syscall
+	ud2
 	movw $2, %ax
 	outw %ax, $0x82
 	movl $100000, %ecx
@@ -24,7 +24,7 @@ main:
 	cmpl $1, LISTLEN
 	REQUIRE e, 3
 	movl $2, %eax
-	syscall
+	ud2
 	movl $100000, %ecx
 2:	decl %ecx
 	jnz 2b
@@ -36,7 +36,7 @@ main:
 
 	movb $4, %bl			/* CR8 4: 0x5x may, 0x4x may not */
 	movl $3, %eax
-	syscall
+	ud2
 	movw $3, %ax			/* 0x41 and 0x51 */
 	outw %ax, $0x82
 	movl $100000, %ecx
@@ -48,7 +48,7 @@ main:
 	REQUIRE e, 7
 	xorl %ebx, %ebx
 	movl $3, %eax
-	syscall
+	ud2
 	movl $100000, %ecx
 4:	decl %ecx
 	jnz 4b
@@ -58,7 +58,7 @@ main:
 	REQUIRE e, 9
 
 	movl $1, %eax
-	syscall
+	ud2
 	movw $4, %ax			/* an NMI */
 	outw %ax, $0x82
 	movl $100000, %ecx
