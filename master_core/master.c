@@ -9,6 +9,8 @@
 #define MIB_PAGES	  (1U << (20 - GVM_PAGE_SHIFT))
 #define FLUSH_POLL_MS	  1
 #define FLUSH_PATIENCE_US 15000000 /* without a page coming home */
+#define ROOM_POLL_MS	  50
+#define ROOM_PATIENCE_US  (8 * GVM_REGISTER_PERIOD_US)
 
 static unsigned long long mib(u64 pages)
 {
@@ -178,13 +180,36 @@ static int too_little(const struct gvm_master *m, const struct gvm_members *memb
 	return -ENOSPC;
 }
 
+/*
+ * What the slaves have free is known only as of their last registration: memory
+ * that a VM has just left may still count as taken.
+ */
+static void await_room(struct gvm_master *m, u64 ram_pages)
+{
+	struct gvm_roster *roster = gvm_backend_roster(m->backend);
+	u64 since = gvm_now_us(), now = since;
+	struct gvm_members members;
+
+	for (; now - since < ROOM_PATIENCE_US; now = gvm_now_us()) {
+		bool settled = gvm_members_collect(&members, roster, now) ||
+			       members.free_pages >= ram_pages || members.lent_pages < ram_pages;
+
+		gvm_members_free(&members);
+		if (settled)
+			return;
+		poll(NULL, 0, ROOM_POLL_MS);
+	}
+}
+
 /* Chooses the homes of a new VM by what the slaves have free. */
 static int place(struct gvm_master *m, struct master_vm *vm, u64 **shares, char *s)
 {
 	struct gvm_roster *roster = gvm_backend_roster(m->backend);
 	struct gvm_members members;
-	int err = gvm_members_collect(&members, roster, gvm_now_us());
+	int err;
 
+	await_room(m, vm->ram_pages);
+	err = gvm_members_collect(&members, roster, gvm_now_us());
 	if (err)
 		goto memory;
 	*shares = calloc(members.count + 1, sizeof(**shares));

@@ -160,6 +160,7 @@ static int step(struct machine *m, bool *leaves)
 		taken(m);
 		return 0;
 	case GVM_EXIT_TPR:
+		m->tprs++;
 		offer(m);
 		return 0;
 	case GVM_EXIT_HALT:

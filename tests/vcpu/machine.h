@@ -24,7 +24,7 @@ struct machine {
 	u32 in_next;
 	u8 hole[64];
 	bool shutdown_expected;
-	u32 hole_reads, rom_writes, eois, marks, sleeps;
+	u32 hole_reads, rom_writes, eois, marks, sleeps, tprs;
 	struct gvm_exit exit;
 };
 
