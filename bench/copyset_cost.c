@@ -3,7 +3,7 @@
  * What the set of a page's sharers costs: copyset_cost. For each number of sharers,
  * with ids spread by chance over all nodes and with ids in a row: bytes beyond the
  * directory entry, and time a member to add, to walk and to remove. Ends with
- * status 1 when walking costs more the more there are, a member.
+ * status 1 when a member costs more the more there are.
  */
 #include <stdio.h>
 #include <stdlib.h>
@@ -13,8 +13,8 @@
 
 #define LEAST_VISITS 500000 /* members a measurement */
 #define REPEATS	     5
-#define MEASURED     100 /* fewer members than that: calls, not members, cost the time */
-#define GROWTH	     4.0 /* a member of the largest set against one of MEASURED */
+#define MEASURED     100
+#define GROWTH	     4.0 /* what a member of any set may cost, against one of MEASURED */
 
 static const u32 sizes[] = {0, 1, 3, 4, 100, 10000, 131072};
 
@@ -52,33 +52,33 @@ static double time_walk(const copyset_t *cs, u32 n, u64 expected)
 	double best = 1e18;
 
 	for (k = 0; k < REPEATS; k++) {
-		u64 start = now_ns();
+		u64 start = cpu_ns();
 
 		for (i = 0; i < rounds; i++)
 			if (walk(cs) != expected)
 				die("the set does not hold its %u members", n);
-		best = min_t(double, best, (double)(now_ns() - start) / rounds / members);
+		best = min_t(double, best, (double)(cpu_ns() - start) / rounds / members);
 	}
 	return best;
 }
 
 static double add_all(copyset_t *cs, const u32 *ids, u32 n, struct counted *m)
 {
-	u64 start = now_ns();
+	u64 start = cpu_ns();
 
 	for (u32 i = 0; i < n; i++)
 		if (copyset_add(cs, ids[i], &counted_ops, m))
 			die("no memory for %u members", n);
-	return n ? (double)(now_ns() - start) / n : 0;
+	return n ? (double)(cpu_ns() - start) / n : 0;
 }
 
 static double remove_all(copyset_t *cs, const u32 *ids, u32 n, struct counted *m)
 {
-	u64 start = now_ns();
+	u64 start = cpu_ns();
 
 	for (u32 i = 0; i < n; i++)
 		copyset_del(cs, ids[i], &counted_ops, m);
-	return n ? (double)(now_ns() - start) / n : 0;
+	return n ? (double)(cpu_ns() - start) / n : 0;
 }
 
 /* Returns the time of a walk a member. */
@@ -111,20 +111,20 @@ static double measure(u32 n, bool scattered)
 
 int main(void)
 {
-	double few = 0, many = 0;
-	bool ok = true;
+	double few = 0, most = 0, walked;
 	size_t i;
 
 	printf("%-9s %7s %7s %8s %9s %8s %8s %8s\n", "ids", "sharers", "inline", "beyond",
 	       "B/sharer", "ns/add", "ns/walk", "ns/del");
 	for (int scattered = 1; scattered >= 0; scattered--) {
-		for (i = 0; i < ARRAY_SIZE(sizes); i++) {
-			many = measure(sizes[i], scattered);
+		for (i = 0; i < ARRAY_SIZE(sizes) && sizes[i] <= GVM_MAX_SLAVES; i++) {
+			walked = measure(sizes[i], scattered);
 			if (sizes[i] == MEASURED)
-				few = many;
+				few = max_t(double, few, walked);
+			most = max_t(double, most, walked);
 		}
-		ok = ok && many <= few * GROWTH;
 	}
-	printf("%s: a walk costs as much as it has members\n", ok ? "reached" : "NOT reached");
-	return ok ? 0 : 1;
+	printf("%s: a walk costs at most %.1f ns a member, %.1f ns with %d\n",
+	       most <= few * GROWTH ? "reached" : "NOT reached", most, few, MEASURED);
+	return most <= few * GROWTH ? 0 : 1;
 }

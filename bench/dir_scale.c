@@ -78,7 +78,7 @@ static void insert(struct table *t, u64 i)
 /* worst: the most entries that one insertion looked at. */
 static struct cost fill(struct table *t, u64 *worst)
 {
-	u64 start = now_ns(), i, before;
+	u64 start = cpu_ns(), i, before;
 	struct cost c;
 
 	*worst = dir_probes = 0;
@@ -87,14 +87,14 @@ static struct cost fill(struct table *t, u64 *worst)
 		insert(t, i);
 		*worst = max_t(u64, *worst, dir_probes - before);
 	}
-	c.ns = (double)(now_ns() - start) / (double)t->pages;
+	c.ns = (double)(cpu_ns() - start) / (double)t->pages;
 	c.probes = (double)dir_probes / (double)t->pages;
 	return c;
 }
 
 static struct cost look_up(struct table *t, bool there)
 {
-	u64 start = now_ns(), k;
+	u64 start = cpu_ns(), k;
 
 	dir_probes = 0;
 	for (k = 0; k < LOOK_UPS; k++) {
@@ -108,7 +108,7 @@ static struct cost look_up(struct table *t, bool there)
 			check_entry(e, page, i);
 	}
 	return (struct cost){.probes = (double)dir_probes / LOOK_UPS,
-			     .ns = (double)(now_ns() - start) / LOOK_UPS};
+			     .ns = (double)(cpu_ns() - start) / LOOK_UPS};
 }
 
 static void report(struct table *t, struct verdict *v)

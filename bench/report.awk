@@ -9,6 +9,7 @@ BEGIN {
 		want[list[i]] = 1
 	suffix["one"] = ""
 	suffix["two"] = "_two_core"
+	suffix["roundabout"] = "_by_relay_floor"
 	suffix["relay"] = "_relay"
 	suffix["evicting"] = "_evicting"
 	floor_name["seq_read_pages"] = "floor_seq"
@@ -55,16 +56,16 @@ function line(name, shown, ours, other, other_name,  v, f) {
 			unit[name], f ? "\"" other_name "\"" : "null", f ? number(f) : "null",
 			f ? sprintf("%.3f", v / f) : "null", samples[ours]
 	else
-		printf "%-26s %10s %-9s %-12s %10s %7s  %s\n", shown, number(v), unit[name],
+		printf "%-31s %10s %-9s %-12s %10s %7s  %s\n", shown, number(v), unit[name],
 			f ? other_name : "-", f ? number(f) : "-", f ? sprintf("%.3f", v / f) : "-",
 			reached(name, f ? v / f : 0)
 }
 
 END {
 	if (!json)
-		printf "%-26s %10s %-9s %-12s %10s %7s\n", "figure", "ours", "unit", "floor",
+		printf "%-31s %10s %-9s %-12s %10s %7s\n", "figure", "ours", "unit", "floor",
 			"its value", "ratio"
-	n = split("one two relay evicting", configs, " ")
+	n = split("one roundabout two relay evicting", configs, " ")
 	m = split(order, figures, " ")
 	for (c = 1; c <= n; c++)
 		for (i = 1; i <= m; i++) {

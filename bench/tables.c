@@ -3,10 +3,11 @@
 
 #include <malloc.h>
 #include <stdlib.h>
+#include <time.h>
 
 #define MALLOC_HEAD sizeof(size_t)
 
-/* The size asked for stands behind the block's last byte, where it moves no alignment. */
+/* The size asked for stands in the block's last bytes, where it moves no alignment. */
 static void *counted_alloc(void *ctx, size_t size)
 {
 	struct counted *c = ctx;
@@ -37,6 +38,14 @@ static void counted_free(void *ctx, void *ptr)
 
 const struct dsm_driver_ops counted_ops = {.alloc_large_table = counted_alloc,
 					   .free_large_table = counted_free};
+
+u64 cpu_ns(void)
+{
+	struct timespec t;
+
+	clock_gettime(CLOCK_THREAD_CPUTIME_ID, &t);
+	return (u64)t.tv_sec * 1000000000 + (u64)t.tv_nsec;
+}
 
 u64 chance(u64 x)
 {

@@ -14,6 +14,9 @@ struct counted {
 /* Only the table calls; ctx is a struct counted. */
 extern const struct dsm_driver_ops counted_ops;
 
+/* This thread's own time: what others do on the machine does not count, but for the caches. */
+u64 cpu_ns(void);
+
 u64 chance(u64 x); /* a number that looks random, the same for the same x */
 
 #endif

@@ -25,7 +25,7 @@ enum gvm_msg_type {
 	MSG_MEM_WRITE = 2,    /* agent -> home: a page's bytes; answered by MEM_ACK */
 	MSG_MEM_ACK = 3,      /* home -> agent: the grant, or what became of the write */
 	MSG_COPYSET_UPDATE = 4, /* home -> agent: invalidate or downgrade; answered by INV_ACK */
-	MSG_VCPU_EXIT = 5,
+	MSG_VCPU_EXIT = 5,    /* executor -> master: a frame of a vCPU's link (vcpu_link.h) */
 	MSG_INV_ACK = 6,      /* agent -> home, with the bytes if they are newer than the home's */
 	MSG_GRANT_ACK = 7,    /* agent -> home: the grant is mapped (or refused: status) */
 	MSG_REGISTER = 8,     /* node -> gateway */
@@ -37,6 +37,7 @@ enum gvm_msg_type {
 	MSG_VM_STAT = 14,     /* client -> home; answered by VM_ACK */
 	MSG_VM_ACK = 15,
 	MSG_NODE_ADDR = 16,   /* gateway -> slave: this client may be answered directly at ... */
+	MSG_VCPU_EVENT = 17,  /* master -> executor: see vcpu_link.h; EXIT is the other way */
 	MSG_TYPE_COUNT
 };
 

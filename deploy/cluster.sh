@@ -122,6 +122,29 @@ cluster_tails() {
 	done
 }
 
+# --- where the memory is ---------------------------------------------------------
+
+# KiB of its lent memory that a slave uses, as the kernel counts them.
+lent_kb() {
+	cat "/proc/${C_PID[$1]}/smaps" 2>/dev/null |
+		awk '/^[0-9a-f]+-[0-9a-f]+ / { lent = /giantvm_lent/ }
+		     lent && /^Rss:/ { kb += $2 }
+		     END { print kb + 0 }'
+}
+
+# Bytes of the guest's RAM that a master has in this machine's memory.
+resident_bytes() {
+	local fd blocks
+
+	for fd in /proc/"${C_PID[$1]}"/fd/*; do
+		[[ $(readlink "$fd") == *giantvm_ram* ]] || continue
+		blocks=$(stat -L -c %b "$fd" 2>/dev/null) || continue
+		echo "$((blocks * 512))"
+		return
+	done
+	echo 0
+}
+
 # --- network -------------------------------------------------------------------
 
 # A UDP port of 127.0.0.1 that nobody has and that was not given out here: in PORT.

@@ -82,7 +82,7 @@ build_programs() {
 
 	mkdir -p "$GVM_BUILD"
 	say "building the programs (make)"
-	make -C "$GVM_TOP" -j"$(nproc)" >"$log" 2>&1 && return 0
+	make -s -C "$GVM_TOP" -j"$(nproc)" >"$log" 2>&1 && return 0
 	tail -n 30 "$log" >&2
 	die "make failed; the whole output is in $log"
 }

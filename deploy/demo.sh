@@ -60,35 +60,16 @@ broken() {
 	exit 1
 }
 
-# KiB of its lent memory that a slave uses, as the kernel counts them.
-lent_kb() {
-	awk '/^[0-9a-f]+-[0-9a-f]+ / { lent = /giantvm_lent/ }
-	     lent && /^Rss:/ { kb += $2 } END { print kb + 0 }' \
-		"/proc/${C_PID[slave$1]}/smaps" 2>/dev/null
-}
-
-# KiB of the guest's RAM at the master.
-kept_kb() {
-	local fd
-
-	for fd in /proc/"${C_PID[master1]}"/fd/*; do
-		[[ $(readlink "$fd") == *giantvm_ram* ]] || continue
-		echo "$(($(stat -L -c %b "$fd") / 2))"
-		return
-	done
-	echo 0
-}
-
 # Remembers the most that every slave held and that the master kept, and what the
 # master counted last while its guest was there.
 observe() {
 	local i now
 
 	for ((i = 0; i < SLAVES; i++)); do
-		now=$(lent_kb "$i")
-		[ "${now:-0}" -le "${HELD[i]}" ] || HELD[i]=$now
+		now=$(lent_kb "slave$i")
+		[ "$now" -le "${HELD[i]}" ] || HELD[i]=$now
 	done
-	now=$(kept_kb)
+	now=$(($(resident_bytes master1) / 1024))
 	[ "$now" -le "$KEPT" ] || KEPT=$now
 	control master1 status >"$C_DIR/status.new" 2>&1 &&
 		grep -q '^VM 1: attached' "$C_DIR/status.new" &&

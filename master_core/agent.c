@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 #include "agent.h"
+#include "peer.h"
 #include "rpc.h"
 
 #define SPARE_PAGES 4096 /* entries for faults that wait while the budget is full */
@@ -261,6 +262,7 @@ static bool request_start(struct gvm_node *n, struct gvm_page *p)
 		b.aux = p->version;
 	}
 	gvm_page_body_encode(body, &b);
+	p->barred = 0;
 	p->req_id = gvm_req_start(n, &r);
 	if (p->req_id)
 		flush_acks(n, r.target);
@@ -408,13 +410,38 @@ static void granted(struct gvm_node *n, struct gvm_page *p, const struct gvm_req
 	gvm_page_map(n, p, b->mode == GVM_MODE_READ ? GVM_PROT_READ : GVM_PROT_WRITE, false);
 }
 
-/* A grant has to bring what the state lacks. */
-static bool grant_is_whole(const struct gvm_page *p, const struct gvm_req *q,
-			   const struct gvm_page_body *b)
+void gvm_page_bar(struct gvm_page *p, u32 version)
 {
-	if (b->page != p->page || !b->mode || b->mode > GVM_MODE_WRITE)
+	if (p->state != PAGE_FILL || (p->barred && gvm_version_before(version, p->version)))
+		return;
+	p->barred = 1;
+	p->version = version;
+}
+
+/*
+ * It does not bring the bytes that the state lacks, it is barred, or it is of a
+ * read copy whose lease has run out on the way: the home may have taken it back.
+ */
+static bool grant_is_void(struct gvm_node *n, const struct gvm_page *p, const struct gvm_req *q,
+			  const struct gvm_page_body *b)
+{
+	u64 age = n->ops->get_time_us(n->ctx) - gvm_peer_answered(n, q->target);
+
+	if (p->state != PAGE_FILL)
 		return false;
-	return p->state == PAGE_UPGRADE || (b->flags & GVM_PF_ZERO) || q->rx_page;
+	if (!(b->flags & GVM_PF_ZERO) && !q->rx_page)
+		return true;
+	if (p->barred && !gvm_version_before(p->version, b->version))
+		return true;
+	return b->mode == GVM_MODE_READ && age > GVM_LEASE_US;
+}
+
+static void refuse_grant(struct gvm_node *n, const struct gvm_req *q, const struct gvm_page_body *b)
+{
+	struct gvm_page_body ack = {
+		.page = b->page, .version = b->version, .status = -ENOENT, .aux = b->aux};
+
+	ack_send(n, q->target, q->id, &ack, true);
 }
 
 static void fill_done(struct gvm_node *n, struct gvm_req *q, int status)
@@ -432,8 +459,12 @@ static void fill_done(struct gvm_node *n, struct gvm_req *q, int status)
 		status = -EPROTO;
 	if (!status)
 		status = b.status;
-	if (!status && !grant_is_whole(p, q, &b))
+	if (!status && (b.page != p->page || !b.mode || b.mode > GVM_MODE_WRITE))
 		status = -EPROTO;
+	if (!status && grant_is_void(n, p, q, &b)) {
+		refuse_grant(n, q, &b);
+		status = -EAGAIN;
+	}
 	if (status)
 		fill_refused(n, p, q, &b, status);
 	else
@@ -586,20 +617,12 @@ void gvm_agent_stray_grant(struct gvm_node *n, const struct gvm_header *h,
 		goto out;
 	if (!p || p->state == PAGE_FILL || p->state == PAGE_ERROR) {
 		ack.status = -ENOENT;
+		if (p)
+			gvm_page_bar(p, b->version);
 	} else if (gvm_version_before(b->version, p->version)) {
 		goto out;
-	} else {
-		/*
-		 * The home counts us as holder of this version: so be it, our bytes are as good.
-		 * One that we know may have been downgraded since.
-		 */
-		if (b->mode != GVM_MODE_READ && p->state == PAGE_SHARED &&
-		    gvm_version_before(p->version, b->version)) {
-			p->state = PAGE_EXCLUSIVE;
-			gvm_lease_end(n, p);
-		}
-		p->version = p->granted = b->version;
 	}
+	/* Who holds a copy is a holder, as the home has it from now on; the copy stays what it is. */
 	ack_send(n, h->src_id, h->req_id, &ack, true);
 out:
 	gvm_unlock(&a->lock);

@@ -46,6 +46,7 @@ struct gvm_page {
 	u32 hash_next, prev, next;	  /* indexes, 0: none. List: oldest first, or deferred */
 	u8 state, flags, urgent, counted; /* counted: on the resident list */
 	u8 leased;			  /* counted as a read copy of its home */
+	u8 barred; /* FILL: no grant up to version will do, see gvm_page_bar */
 };
 
 struct gvm_ack {
@@ -134,6 +135,12 @@ static inline struct gvm_page *gvm_list_at(struct gvm_agent *a, u32 index)
 void gvm_page_map(struct gvm_node *n, struct gvm_page *p, enum gvm_prot prot, bool zero);
 /* Asks the home for a page in FILL or UPGRADE, or puts it off until there is room. */
 void gvm_page_request(struct gvm_node *n, struct gvm_page *p);
+/*
+ * The home is being told, about this version, that nothing is held. A grant that
+ * is no newer and still under way must not be used after that: a home that has
+ * given up waiting for its acknowledgement gives the page to others.
+ */
+void gvm_page_bar(struct gvm_page *p, u32 version);
 /* The page is held no more and nobody waits for it. */
 void gvm_page_forget(struct gvm_node *n, struct gvm_page *p);
 /* Tells the backend; who waits goes on waiting. */

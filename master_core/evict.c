@@ -85,12 +85,17 @@ static void written(struct gvm_node *n, struct gvm_page *p, u32 version)
 	}
 }
 
-/* Not home: the page stays here, modified, and the backend is told. */
+/*
+ * It may be home or not: another copy of the request may be stored yet. Until
+ * that is known the bytes must not change, and the same are sent again: now, or
+ * when the backend tries again.
+ */
 static void write_failed(struct gvm_node *n, struct gvm_page *p, int status)
 {
-	p->state = PAGE_MODIFIED;
-	gvm_page_map(n, p, GVM_PROT_WRITE, false);
+	p->flags |= AP_DROP;
 	gvm_page_fail(n, p, status);
+	if (status == -EIO)
+		write_start(n, p);
 }
 
 static void write_done(struct gvm_node *n, struct gvm_req *q, int status)
@@ -112,17 +117,12 @@ static void write_done(struct gvm_node *n, struct gvm_req *q, int status)
 	/* A version adopted on the way: the same bytes again under the new one. */
 	if (status == GVM_ESTALE && sent.version != p->version && write_start(n, p))
 		goto out;
-	/* It may be home or not. Until that is known the bytes must not change. */
-	if (status == -EIO) {
-		gvm_page_fail(n, p, status);
-		write_start(n, p);
+	if (status) {
+		write_failed(n, p, status);
 		goto out;
 	}
 	a->writebacks--;
-	if (status)
-		write_failed(n, p, status);
-	else
-		written(n, p, b.version);
+	written(n, p, b.version);
 	gvm_agent_run_deferred(n);
 	gvm_agent_make_room(n);
 out:

@@ -15,9 +15,10 @@
 #define RETRY_SOON_MS	 5
 #define RETRY_BATCH	 256
 
+/* The tags of an xarray are 0, 1 and 3; with 2 an entry would be its own. */
 static void *entry_make(struct page *p, enum gvm_prot prot)
 {
-	return xa_tag_pointer(p, prot);
+	return xa_tag_pointer(p, prot == GVM_PROT_WRITE ? 3 : prot);
 }
 
 static struct page *entry_page(void *entry)
@@ -27,7 +28,7 @@ static struct page *entry_page(void *entry)
 
 static enum gvm_prot entry_prot(void *entry)
 {
-	return xa_pointer_tag(entry);
+	return xa_pointer_tag(entry) == 3 ? GVM_PROT_WRITE : xa_pointer_tag(entry);
 }
 
 struct page *gvm_pages_held(struct gvm_vm *vm, u64 page, enum gvm_prot want, enum gvm_prot *prot)

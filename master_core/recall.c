@@ -158,12 +158,13 @@ static void ack_clean(struct gvm_node *n, const struct gvm_header *h, const stru
 }
 
 /* The copy is gone. Who waits for the page asks for it anew. */
-static void copy_gone(struct gvm_node *n, struct gvm_page *p)
+static void copy_gone(struct gvm_node *n, struct gvm_page *p, u32 version)
 {
 	n->ops->page_drop(n->ctx, p->page);
 	gvm_lease_end(n, p);
 	if (p->state == PAGE_UPGRADE) {
 		p->state = PAGE_FILL;
+		gvm_page_bar(p, version);
 		gvm_req_want_page(n, p->req_id);
 	} else if (p->flags & AP_WAIT) {
 		p->state = PAGE_FILL;
@@ -177,7 +178,7 @@ static void take_clean(struct gvm_node *n, struct gvm_page *p, const struct gvm_
 		       const struct gvm_page_body *b)
 {
 	if (b->mode == GVM_MODE_NONE) {
-		copy_gone(n, p);
+		copy_gone(n, p, b->version);
 	} else if (p->state == PAGE_EXCLUSIVE) {
 		p->state = PAGE_SHARED;
 		gvm_lease_begin(n, p);
@@ -205,7 +206,7 @@ static void take_dirty(struct gvm_node *n, struct gvm_page *p, const struct gvm_
 	p->state = PAGE_SHARED;
 	gvm_lease_begin(n, p);
 	if (b->mode == GVM_MODE_NONE) {
-		copy_gone(n, p);
+		copy_gone(n, p, b->version);
 	} else if (p->flags & AP_WAIT_WRITE) {
 		p->state = PAGE_UPGRADE;
 		gvm_page_request(n, p);
@@ -264,8 +265,10 @@ static void update(struct gvm_node *n, const struct gvm_header *h, const struct 
 		return;
 	p = gvm_page_find(a, b->page);
 	if (!p || p->state == PAGE_ERROR || p->state == PAGE_FILL) {
-		if (p && p->state == PAGE_FILL)
+		if (p && p->state == PAGE_FILL) {
+			gvm_page_bar(p, b->version);
 			fill_afresh(n, p);
+		}
 		ack_clean(n, h, b, GVM_MODE_NONE);
 	} else if (gvm_version_before(b->version, p->granted)) {
 		return;

@@ -21,7 +21,7 @@ memcheck 1 hold=1
 guest_says 1 holding 90 || give_up "the guest fills its memory"
 stop guest1 KILL
 check "the master gives the guest's memory back" \
-	falls_to 15 0 resident_or_none "${C_PID[master1]}"
+	falls_to 15 0 resident_bytes master1
 for name in slave0 slave1 slave2; do
 	check "$name gives the guest's memory back" falls_to 15 4096 lent_kb $name
 done

@@ -40,7 +40,7 @@ boot() {
 	for name in giantvm_gateway giantvm_slave; do
 		adds+=(--add "$GVM_BUILD/$name=/bin/$name")
 	done
-	adds+=(--add "$2=/lib/giantvm.ko" --add "$PWD/suite=/bin/suite")
+	adds+=(--add "$2=/lib/giantvm.ko" --add "${SUITE:-$PWD/suite}=/bin/suite")
 	initrd=$("$GVM_TOP/deploy/initramfs.sh" --kernel "$1" "${adds[@]}") || return 1
 	timeout --kill-after=10 "$LIMIT" nice "$QEMU" -accel tcg,thread=multi -cpu max -smp 2 \
 		-m 1280 -nodefaults -nographic -no-reboot -kernel "$vmlinux" -initrd "$initrd" \

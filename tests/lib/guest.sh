@@ -68,28 +68,9 @@ still_running() {
 
 # --- where the memory is ---------------------------------------------------------
 
-# Bytes of the guest's RAM that a process's memory object holds in this machine's memory.
-resident_bytes() {
-	local fd target blocks
-
-	for fd in /proc/"$1"/fd/*; do
-		target=$(readlink "$fd") || continue
-		[[ $target == *giantvm_ram* ]] || continue
-		blocks=$(stat -L -c %b "$fd" 2>/dev/null) || continue
-		echo "$((blocks * 512))"
-		return
-	done
-	return 1
-}
-
-# The same, 0 when there is no memory object.
-resident_or_none() {
-	resident_bytes "$1" || echo 0
-}
-
-# The most of it, sampled until the process ends or `stop sampler`: sampled_max.
+# Samples what of the guest's RAM a master keeps, until it ends: sampled_max, in bytes.
 sample_resident() {
-	sampler "${C_PID[$1]}" "$C_DIR/resident" </dev/null >>"$C_DIR/sampler.log" 2>&1 &
+	sampler "$1" "$C_DIR/resident" </dev/null >>"$C_DIR/sampler.log" 2>&1 &
 	C_PID[sampler]=$!
 	C_NAMES+=(sampler)
 }
@@ -99,8 +80,8 @@ sampler() {
 
 	trap - EXIT
 	trap 'exit 0' TERM
-	while kill -0 "$1"; do
-		now=$(resident_or_none "$1")
+	while alive "$1"; do
+		now=$(resident_bytes "$1")
 		n=$((n + 1))
 		[ "$now" -le "$max" ] || max=$now
 		echo "$max $n" >"$2.new" && mv "$2.new" "$2"
@@ -114,12 +95,6 @@ sampled_max() {
 
 sampled_times() {
 	cut -d' ' -f2 "$C_DIR/resident"
-}
-
-# KiB of a slave's lent memory that are in use, as the kernel counts them.
-lent_kb() {
-	awk '/^[0-9a-f]+-[0-9a-f]+ / { lent = /giantvm_lent/ }
-	     lent && /^Rss:/ { kb += $2 } END { print kb + 0 }' "/proc/${C_PID[$1]}/smaps"
 }
 
 # KiB of a process that are its own: not the guest's RAM.

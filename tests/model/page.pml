@@ -534,13 +534,7 @@ inline stray_grant()
 			if
 			:: BEFORE(VER, ver[a]) -> skip
 			:: else ->
-				if
-				:: MODE != READ && st[a] == PAGE_SHARED && BEFORE(ver[a], VER) ->
-					st[a] = PAGE_EXCLUSIVE
-				:: else
-				fi;
-				ver[a] = VER;
-				granted[a] = VER;
+				/* A holder, as the home has it now; the copy stays what it is. */
 				ack_grant(0)
 			fi
 		fi
@@ -609,9 +603,7 @@ inline write_done()
 	id[a] = 0;
 	if
 	:: FLAG ->
-		/* A version adopted on the way: the same bytes again under the new one. */
-		assert(sent[a] != ver[a]);
-		write_start()
+		assert(false) /* what is awaited is never stale */
 	:: else -> written()
 	fi
 }

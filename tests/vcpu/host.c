@@ -59,29 +59,18 @@ static int read_cpuid(struct host *h)
 	return err;
 }
 
-static int open_ram(struct host *h, int memfd)
-{
-	h->memfd = memfd >= 0 ? memfd : memfd_create("guest", MFD_CLOEXEC);
-	if (h->memfd < 0 || ftruncate(h->memfd, HOST_RAM))
-		return -1;
-	h->ram = mmap(NULL, HOST_RAM, PROT_READ | PROT_WRITE, MAP_SHARED, h->memfd, 0);
-	return h->ram == MAP_FAILED ? -1 : 0;
-}
-
-int host_open(struct host *h, unsigned int nvcpus, int memfd)
+static int open_vm(struct host *h, unsigned int nvcpus)
 {
 	struct gvm_exec_vm_config cfg = {
-		.ram_size = HOST_RAM, .ranges = map, .nranges = ARRAY_SIZE(map)};
+		.ram = h->ram, .ram_size = HOST_RAM, .ranges = map, .nranges = ARRAY_SIZE(map)};
 	unsigned int i;
 	int err;
 
-	memset(h, 0, sizeof(*h));
 	h->x = &gvm_executor_kvm;
-	err = open_ram(h, memfd) || read_cpuid(h);
+	err = read_cpuid(h);
 	if (err)
-		snprintf(h->error, sizeof(h->error), "the test's RAM or CPUID");
-	cfg.ram = h->ram;
-	if (!err)
+		snprintf(h->error, sizeof(h->error), "this host's CPUID cannot be read");
+	else
 		err = h->x->vm_open(&h->vm, &cfg, h->error);
 	for (i = 0; i < nvcpus && !err; i++) {
 		struct gvm_exec_vcpu_config v = {
@@ -94,6 +83,24 @@ int host_open(struct host *h, unsigned int nvcpus, int memfd)
 	return err;
 }
 
+int host_open(struct host *h, unsigned int nvcpus, int memfd)
+{
+	memset(h, 0, sizeof(*h));
+	h->memfd = memfd >= 0 ? memfd : memfd_create("guest", MFD_CLOEXEC);
+	if (h->memfd < 0 || ftruncate(h->memfd, HOST_RAM))
+		return -1;
+	h->ram = mmap(NULL, HOST_RAM, PROT_READ | PROT_WRITE, MAP_SHARED, h->memfd, 0);
+	return h->ram == MAP_FAILED ? -1 : open_vm(h, nvcpus);
+}
+
+int host_open_over(struct host *h, unsigned int nvcpus, u8 *ram)
+{
+	memset(h, 0, sizeof(*h));
+	h->memfd = -1;
+	h->ram = ram;
+	return open_vm(h, nvcpus);
+}
+
 void host_close(struct host *h)
 {
 	unsigned int i;
@@ -103,7 +110,9 @@ void host_close(struct host *h)
 			h->x->vcpu_close(h->v[i]);
 	if (h->vm)
 		h->x->vm_close(h->vm);
-	munmap(h->ram, HOST_RAM);
-	close(h->memfd);
+	if (h->memfd >= 0) {
+		munmap(h->ram, HOST_RAM);
+		close(h->memfd);
+	}
 	free(h->cpuid);
 }

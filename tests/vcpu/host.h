@@ -23,6 +23,8 @@ struct host {
 bool host_usable(char *error);
 /* RAM at 0, but for the hole [1 MiB, 1 MiB + 64 KiB) and ROM at 3 MiB. memfd -1: a new one. */
 int host_open(struct host *h, unsigned int nvcpus, int memfd);
+/* The same over HOST_RAM bytes that stay the caller's. */
+int host_open_over(struct host *h, unsigned int nvcpus, u8 *ram);
 void host_close(struct host *h);
 
 #define HOST_HOLE 0x100000
