@@ -44,6 +44,7 @@ packages_for() {
 	guest) echo busybox-static cpio e2fsprogs xz-utils zstd ca-certificates ;;
 	firmware) echo seabios qemu-system-data ipxe-qemu ;;
 	test) echo iproute2 nftables libcmocka-dev ;;
+	model) echo spin gcc libc6-dev make ;;
 	fuzz) echo clang-14 libclang-rt-14-dev llvm-14 python3 ;;
 	*) die "no list of packages for '$1'" ;;
 	esac

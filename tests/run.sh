@@ -2,13 +2,13 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 #
 # ./gvm test [SUITE...]: runs the suites and ends with `N passed, N failed`.
-# A suite is a Makefile under tests/ (unit, fuzz, sim, net) or scripts that print
+# A suite is a Makefile under tests/ (unit, model, fuzz, sim, litmus, net) or scripts that print
 # TAP (tests/guest/*.sh; those named slow-*.sh belong to the slow suite).
 set -uo pipefail
 . "$(dirname "$0")/../deploy/common.sh"
 
-ORDINARY=(unit sim net guest)
-LATER=(model litmus kernel)
+ORDINARY=(unit model sim litmus net guest)
+LATER=(kernel)
 LOGS=$GVM_BUILD/test
 passed=0
 failed=0
@@ -99,6 +99,17 @@ suite_sim() {
 	make_suite sim run 600 SAN=address,undefined SEEDS=200
 }
 
+suite_model() {
+	need test model
+	make_suite model run 900
+}
+
+suite_litmus() {
+	need build test
+	build_programs
+	make_suite litmus run 1500
+}
+
 suite_net() {
 	need build test
 	build_programs
@@ -135,7 +146,7 @@ suite_guest() {
 suite_slow() {
 	need build test fuzz
 	build_programs
-	for name in unit fuzz sim net; do
+	for name in unit model fuzz sim litmus net; do
 		make_suite "$name" slow 7200
 	done
 	guest_scripts "$GVM_TOP"/tests/guest/slow-*.sh
