@@ -59,22 +59,23 @@ unpack() {
 	version=${version#vmlinuz-}
 	extract_vmlinux "$dir/root/boot/vmlinuz-$version" "$dir/vmlinux"
 	busybox depmod -b "$dir/root" "$version"
-	cat >"$dir/result.new" <<-END
-		VERSION=$version
-		VMLINUZ=$dir/root/boot/vmlinuz-$version
-		VMLINUX=$dir/vmlinux
-		MODULES=$dir/root/lib/modules/$version
-	END
-	mv "$dir/result.new" "$dir/result"
+	echo "$version" >"$dir/version.new"
+	mv "$dir/version.new" "$dir/version"
 	rm -f "$deb"
 }
 
 debian_open "$series"
 exec 9>"$dir/lock"
 flock 9
-if [ ! -e "$dir/result" ]; then
+if [ ! -e "$dir/version" ]; then
 	need guest
 	download
 	unpack
 fi
-cat "$dir/result"
+version=$(<"$dir/version")
+cat <<END
+VERSION=$version
+VMLINUZ=$dir/root/boot/vmlinuz-$version
+VMLINUX=$dir/vmlinux
+MODULES=$dir/root/lib/modules/$version
+END

@@ -251,4 +251,11 @@ void gvm_stats_latency(struct gvm_vm *vm, u64 us);
 void gvm_debugfs_init(void);
 void gvm_debugfs_exit(void);
 
+/* kernel_hooks.c: in a module built for tests. */
+#ifdef GVM_KERNEL_TEST
+struct dentry;
+void gvm_hooks_init(struct dentry *dir);
+struct socket *gvm_net_socket(struct gvm_net *net);
+#endif
+
 #endif

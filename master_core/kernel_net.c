@@ -303,6 +303,13 @@ __be16 gvm_net_port(const struct gvm_net *net)
 	return net->port;
 }
 
+#ifdef GVM_KERNEL_TEST
+struct socket *gvm_net_socket(struct gvm_net *net)
+{
+	return net->sock;
+}
+#endif
+
 void gvm_net_close(struct gvm_net *net)
 {
 	struct socket *sock;

@@ -112,6 +112,9 @@ void gvm_debugfs_init(void)
 {
 	dir = debugfs_create_dir("giantvm", NULL);
 	debugfs_create_file("status", 0400, dir, NULL, &show_all_fops);
+#ifdef GVM_KERNEL_TEST
+	gvm_hooks_init(dir);
+#endif
 }
 
 void gvm_debugfs_exit(void)

@@ -56,9 +56,9 @@ struct gvm_exec_vcpu {
 	/* The runner's own. */
 	u8 mp_state, sipi_vector;
 	bool if_flag;
-	bool unfinished; /* KVM_RUN completes the last access */
-	bool stashed;	 /* run holds an exit that was not handed out yet */
-	bool init_latched, smi_seen;
+	bool unfinished;      /* KVM_RUN completes the last access */
+	bool refresh;	      /* a state was set: run's flags are not its */
+	bool stashed;	      /* run holds an exit that was not handed out yet */
 	u64 out_rip, out_rcx; /* of the last OUT exit, to know a string when it comes */
 	u8 batch[GVM_PIO_BATCH_MAX];
 	struct gvm_vcpu_state scratch;

@@ -9,6 +9,8 @@
 #define MSR_KVM_FIRST		0x4b564d00
 #define MSR_KVM_LAST		0x4b564dff
 #define MSR_TSC_DEADLINE	0x6e0
+#define MSR_HYPERV_FIRST	0x40000000
+#define MSR_HYPERV_LAST		0x400001ff
 #define MSR_X2APIC_FIRST	0x800
 #define MSR_X2APIC_LAST		0x8ff
 
@@ -30,6 +32,8 @@ static bool is_state(u32 index)
 	if (index == MSR_KVM_OLD_WALL_CLOCK || index == MSR_KVM_OLD_SYSTEM_TIME)
 		return false;
 	if (index >= MSR_KVM_FIRST && index <= MSR_KVM_LAST)
+		return false;
+	if (index >= MSR_HYPERV_FIRST && index <= MSR_HYPERV_LAST)
 		return false;
 	if (index >= MSR_X2APIC_FIRST && index <= MSR_X2APIC_LAST)
 		return false;

@@ -132,8 +132,12 @@ static bool prepare(struct gvm_exec_vcpu *v, struct gvm_exit *exit)
 {
 	struct kvm_requests r;
 	char error[GVM_EXEC_ERROR_MAX];
-	int err = kvm_complete(v);
+	int err;
 
+	/* KVM_RUN says whether an interrupt can be taken even when it does not enter. */
+	v->unfinished |= v->refresh;
+	v->refresh = false;
+	err = kvm_complete(v);
 	if (err == -EBUSY) {
 		v->stashed = false;
 		return kvm_exit_decode(v, exit);

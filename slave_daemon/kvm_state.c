@@ -365,6 +365,7 @@ static void own_set(struct gvm_exec_vcpu *v, const struct gvm_vcpu_state *s)
 	v->out_rcx = 0;
 	v->run->cr8 = s->cr8;
 	v->run->ready_for_interrupt_injection = 0;
+	v->refresh = true;
 	pthread_mutex_lock(&v->lock);
 	v->req.vector =
 		s->events.interrupt_waiting ? s->events.interrupt_waiting_nr : GVM_NO_VECTOR;

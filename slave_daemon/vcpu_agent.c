@@ -16,7 +16,8 @@ struct gvm_vcpu_agent {
 	pthread_cond_t changed;
 	struct gvm_exit_caller caller;
 	bool quit, lost, running;
-	u64 stop_seq, get_seq, set_seq; /* commands that the thread is to carry out */
+	/* Commands that the thread is to carry out. */
+	u64 stop_seq, get_seq, set_seq, refuse_seq;
 	bool answered;
 	s32 answer_status;
 	u32 answer_len;
@@ -84,7 +85,8 @@ static void piece_in(struct gvm_vcpu_agent *a, u64 seq, const struct gvm_record 
 	if (r->object != GVM_OBJECT_STATE || r->count > sizeof(a->incoming) || a->set_seq ||
 	    r->offset != a->incoming_len) {
 		a->incoming_len = 0;
-		return; /* the state that this breaks is refused as a whole: it never ends */
+		a->refuse_seq = seq;
+		return;
 	}
 	memcpy(a->incoming + r->offset, r->data, r->len);
 	a->incoming_len += r->len;
@@ -329,7 +331,11 @@ static bool commands(struct gvm_vcpu_agent *a)
 {
 	u64 seq;
 
-	if (a->set_seq) {
+	if (a->refuse_seq) {
+		seq = a->refuse_seq;
+		a->refuse_seq = 0;
+		done(a, seq, -EINVAL, "a piece of something else than the next of a vCPU's state");
+	} else if (a->set_seq) {
 		seq = a->set_seq;
 		take_state(a, seq);
 		a->set_seq = 0;

@@ -26,7 +26,7 @@ if ! is_root; then
 	exit 1
 fi
 
-# master_n N: node N of VM 1; the first opens it, the others join.
+# The nodes of VM 1: the first opens it, the others join.
 nodes() {
 	local i map=$C_DIR/vm1.map
 
@@ -76,7 +76,7 @@ litmus() {
 	for test in "$@"; do
 		line=$(timeout 1800 "$out/litmus" "${SOCKETS[@]}" --rounds "$n" --test "$test" 2>&1 |
 			head -n 1)
-		echo "$line"
+		echo "  $line"
 		[[ $line == ok* ]] && passed=$((passed + 1)) || failed=$((failed + 1))
 	done
 }
@@ -127,15 +127,15 @@ everything() {
 
 broken_is_caught() {
 	litmus 2000 MP CoRR SB+mfence 2+2W >"$out/litmus-broken.log"
-	cat "$out/litmus-broken.log"
+	sed 's/^/  with it:/' "$out/litmus-broken.log"
 	local caught=$failed
 
 	passed=0 failed=0
 	if grep -q ' [1-9][0-9]* forbidden' "$out/litmus-broken.log" && [ "$caught" -gt 0 ]; then
-		echo "ok the broken build is caught"
+		echo "  the broken build is caught"
 		passed=1
 	else
-		echo "not ok the broken build went unnoticed"
+		echo "  the broken build went unnoticed"
 		failed=1
 	fi
 }

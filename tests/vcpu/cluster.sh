@@ -56,6 +56,17 @@ both() {
 	verdict "$1 on two nodes at once" $((first | second))
 }
 
+# Guests whose exits a master elsewhere serves, moved between the nodes as they run.
+moves() {
+	local log=$C_DIR/agents.log
+
+	CMOCKA_MESSAGE_OUTPUT=TAP timeout 200 "$out/test_agent" "$C_DIR/vm1.sock" \
+		"$C_DIR/vm2.sock" >"$log" 2>&1
+	verdict "guests that move between the two nodes" $?
+	[ "$failed" -eq 0 ] || cat "$log"
+	grep 'status' "$log"
+}
+
 if [ ! -w /dev/kvm ]; then
 	echo "ok - two nodes # SKIP /dev/kvm cannot be opened"
 	echo "0 passed, 0 failed"
@@ -64,7 +75,7 @@ fi
 cluster_open
 if site; then
 	both lock
-	both arith
+	moves
 else
 	verdict "a gateway, two slaves and two nodes" 1
 fi

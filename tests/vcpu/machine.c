@@ -49,17 +49,22 @@ static int highest(const u8 *bits)
 	return v;
 }
 
-static void offer(struct machine *m)
+void machine_offer(struct machine *m)
 {
 	int next = highest(m->irr), now = highest(m->isr);
 
-	m->h->x->irq(m->h->v[m->vcpu], next >= 0 && next >> 4 > now >> 4 ? next : GVM_NO_VECTOR);
+	if (next < 0 || next >> 4 <= now >> 4)
+		next = GVM_NO_VECTOR;
+	if (m->offer)
+		m->offer(m, next);
+	else
+		m->h->x->irq(m->h->v[m->vcpu], next);
 }
 
 void machine_raise(struct machine *m, u8 vector)
 {
 	m->irr[vector / 8] |= 1 << vector % 8;
-	offer(m);
+	machine_offer(m);
 }
 
 static void taken(struct machine *m)
@@ -68,7 +73,7 @@ static void taken(struct machine *m)
 
 	m->irr[v / 8] &= ~(1 << v % 8);
 	m->isr[v / 8] |= 1 << v % 8;
-	offer(m);
+	machine_offer(m);
 }
 
 static void eoi(struct machine *m)
@@ -78,7 +83,7 @@ static void eoi(struct machine *m)
 	m->eois++;
 	if (v >= 0)
 		m->isr[v / 8] &= ~(1 << v % 8);
-	offer(m);
+	machine_offer(m);
 }
 
 static void pio_out(struct machine *m)
@@ -134,11 +139,11 @@ static int halted(struct machine *m)
 {
 	m->sleeps++;
 	if (m->asleep && m->asleep(m))
-		return m->h->x->wait(m->h->v[m->vcpu], 5000000) ? MACHINE_ASLEEP : 0;
+		return m->offer ? 0 : m->h->x->wait(m->h->v[m->vcpu], 5000000) ? MACHINE_ASLEEP : 0;
 	return MACHINE_ASLEEP;
 }
 
-static int step(struct machine *m, bool *leaves)
+int machine_serve(struct machine *m, bool *leaves)
 {
 	struct gvm_exit *e = &m->exit;
 
@@ -161,7 +166,7 @@ static int step(struct machine *m, bool *leaves)
 		return 0;
 	case GVM_EXIT_TPR:
 		m->tprs++;
-		offer(m);
+		machine_offer(m);
 		return 0;
 	case GVM_EXIT_HALT:
 	case GVM_EXIT_WAIT:
@@ -185,7 +190,7 @@ int machine_run(struct machine *m)
 
 	do {
 		m->h->x->run(m->h->v[m->vcpu], &m->exit);
-		status = step(m, &leaves);
+		status = machine_serve(m, &leaves);
 	} while (!leaves && status >= 0);
 	return status;
 }

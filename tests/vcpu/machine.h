@@ -18,6 +18,9 @@ struct machine {
 	/* It sleeps: raise something. false: nothing to wake it with. */
 	bool (*asleep)(struct machine *m);
 
+	/* What the APIC offers has changed; NULL: told to the executor. */
+	void (*offer)(struct machine *m, int vector);
+
 	u8 irr[32], isr[32]; /* bits of vectors */
 	u8 out[2048];	     /* port 0x300 and 0x304 */
 	u32 out_len, out_exits, in_exits;
@@ -33,7 +36,11 @@ int machine_load(struct machine *m, const char *guest);
 int machine_start(struct machine *m);
 /* Until it leaves: its status, or one of the above. */
 int machine_run(struct machine *m);
+/* Serves m->exit; false in *leaves: what machine_run would end with, or 0. */
+int machine_serve(struct machine *m, bool *leaves);
 /* The APIC's side: any thread that holds the machine to itself. */
 void machine_raise(struct machine *m, u8 vector);
+/* Says again what the APIC offers. */
+void machine_offer(struct machine *m);
 
 #endif

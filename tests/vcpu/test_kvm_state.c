@@ -41,6 +41,9 @@ static void compare(struct states *t, const struct gvm_vcpu_state *want, struct 
 		assert_true(got->tsc - want->tsc < 30ULL * 1000 * want->tsc_khz);
 	}
 	got->tsc = want->tsc;
+	/* AMD processors do not tell one kind of shadow from the other. */
+	if (want->events.interrupt_shadow && got->events.interrupt_shadow)
+		got->events.interrupt_shadow = want->events.interrupt_shadow;
 	assert_int_equal(state_compare(want, got, state_print_difference, NULL), 0);
 }
 
@@ -146,7 +149,7 @@ static void distinct_xparts(struct states *t)
 			if (c->function != 0xd || c->index != id || !c->eax || c->ecx & 1)
 				continue;
 			for (j = 0; j < c->eax; j++)
-				part[j] = id == 9 ? j % 4 == 0 : id * 37 + j * 11 + 1;
+				part[j] = id == 9 ? j == 0 : id * 37 + j * 11 + 1;
 			assert_int_equal(gvm_vcpu_state_add_xpart(&t->want, id, part, c->eax), 0);
 			xcr0 |= 1ULL << id;
 		}
@@ -158,8 +161,8 @@ static void distinct_msrs(struct gvm_vcpu_state *s)
 {
 	static const struct gvm_vcpu_msr want[] = {
 		{0x174, 0x10},
-		{0x175, 0xffff800000017500},
-		{0x176, 0xffff800000017600},
+		{0x175, 0x80017500},
+		{0x176, 0x80017600},
 		{0xc0000081, 0x0023001000000000},
 		{0xc0000082, 0xffff8000c0000082},
 		{0xc0000083, 0xffff8000c0000083},
@@ -324,10 +327,12 @@ static void refusals(void **state)
 	struct gvm_exec_vcpu_config cfg = {.index = 3, .cpuid = t->h.cpuid, .ncpuid = t->h.ncpuid};
 	static const u32 no_such_msr = 0x12345678;
 	unsigned int i;
+	int err;
 
 	distinct(t);
 	t->want.events.smm = 1;
-	assert_int_equal(t->h.x->set_state(t->h.v[0], &t->want, t->h.error), -ENOTSUP);
+	err = t->h.x->set_state(t->h.v[0], &t->want, t->h.error);
+	assert_true(!err || err == -ENOTSUP); /* some know SMM */
 	t->want.events.smm = 0;
 	gvm_vcpu_state_set_msr(&t->want, 0x12345678, 1);
 	assert_true(t->h.x->set_state(t->h.v[0], &t->want, t->h.error) < 0);

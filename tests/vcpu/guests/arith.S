@@ -14,6 +14,10 @@ main:
 	cmpq expected(%rip), %rax
 	REQUIRE e, 1
 
+	movl $1, %eax
+	cpuid
+	btl $28, %ecx
+	jnc sse
 	vmovdqu pattern(%rip), %ymm3
 	vmovdqu pattern+32(%rip), %ymm15
 	movabsq $0x1122334455667788, %r12
@@ -39,6 +43,26 @@ main:
 	fldpi
 	fcomip %st(1), %st
 	REQUIRE e, 4
+	LEAVE 0
+
+	/* Where there is no AVX, 128 bits of the same. */
+sse:	movdqu pattern(%rip), %xmm3
+	movdqu pattern+32(%rip), %xmm15
+	movl $32, %ebp
+1:	movl %ebp, %eax
+	outw %ax, $0x82
+	paddq %xmm15, %xmm3
+	decl %ebp
+	jnz 1b
+	movdqu pattern(%rip), %xmm4
+	movl $32, %ecx
+2:	paddq %xmm15, %xmm4
+	decl %ecx
+	jnz 2b
+	pcmpeqd %xmm3, %xmm4
+	pmovmskb %xmm4, %eax
+	cmpl $0xffff, %eax
+	REQUIRE e, 5
 	LEAVE 0
 
 	.balign 32

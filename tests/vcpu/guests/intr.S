@@ -4,6 +4,16 @@
  * by CR8; an NMI although IF is clear.
  */
 #include "boot.inc"
+	/* Waits for as long as a distant APIC may take. */
+	.macro AWAIT n, status
+	movl $1000000000, %ecx
+1:	cmpl $\n, LISTLEN
+	je 2f
+	decl %ecx
+	jnz 1b
+2:	cmpl $\n, LISTLEN
+	REQUIRE e, \status
+	.endm
 main:
 	movw $1, %ax			/* the test raises 0x31 when it is asleep */
 	outw %ax, $0x82
@@ -25,11 +35,7 @@ main:
 	REQUIRE e, 3
 	movl $2, %eax
 	ud2
-	movl $100000, %ecx
-2:	decl %ecx
-	jnz 2b
-	cmpl $4, LISTLEN
-	REQUIRE e, 4
+	AWAIT 4, 4
 	movl LIST, %eax
 	cmpl $0x22405531, %eax		/* 31, then 55, 40, 22 */
 	REQUIRE e, 5
@@ -39,11 +45,7 @@ main:
 	ud2
 	movw $3, %ax			/* 0x41 and 0x51 */
 	outw %ax, $0x82
-	movl $100000, %ecx
-3:	decl %ecx
-	jnz 3b
-	cmpl $5, LISTLEN
-	REQUIRE e, 6
+	AWAIT 5, 6
 	cmpb $0x51, LIST + 4
 	REQUIRE e, 7
 	xorl %ebx, %ebx
@@ -51,11 +53,7 @@ main:
 	ud2
 	movw $5, %ax			/* a KVM in software tells nobody that CR8 went down */
 	outw %ax, $0x82
-	movl $100000, %ecx
-4:	decl %ecx
-	jnz 4b
-	cmpl $6, LISTLEN
-	REQUIRE e, 8
+	AWAIT 6, 8
 	cmpb $0x41, LIST + 5
 	REQUIRE e, 9
 
@@ -63,11 +61,7 @@ main:
 	ud2
 	movw $4, %ax			/* an NMI */
 	outw %ax, $0x82
-	movl $100000, %ecx
-5:	decl %ecx
-	jnz 5b
-	cmpl $7, LISTLEN
-	REQUIRE e, 10
+	AWAIT 7, 10
 	cmpb $2, LIST + 6
 	REQUIRE e, 11
 	LEAVE 0
