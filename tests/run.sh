@@ -136,7 +136,7 @@ limit_of() {
 	local limit
 
 	limit=$(sed -n 's/^# limit: \([0-9]*\)$/\1/p' "$1")
-	echo "${limit:-180}"
+	echo "${limit:-300}"
 }
 
 suite_guest() {

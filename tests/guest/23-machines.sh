@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: GPL-2.0-or-later
-# limit: 300
+# limit: 600
 # Every machine type, several CPUs, both ways of loading the kernel.
 . "$(dirname "$0")/../lib/guest.sh"
 

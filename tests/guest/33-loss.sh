@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: GPL-2.0-or-later
-# limit: 400
+# limit: 600
 # The same with 5 % of the datagrams lost on every link, in both directions.
 . "$(dirname "$0")/../lib/guest.sh"
 needs_root "5 % loss"

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: GPL-2.0-or-later
-# limit: 300
+# limit: 600
 # On a kernel that is too old (Debian's 5.10, in a plain QEMU) user mode refuses with
 # a sentence, and never half works.
 . "$(dirname "$0")/../lib/guest.sh"

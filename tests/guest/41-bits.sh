@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: GPL-2.0-or-later
-# limit: 300
+# limit: 600
 # Builds for other scales work, and do not mix with the ordinary one.
 . "$(dirname "$0")/../lib/guest.sh"
 

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: GPL-2.0-or-later
-# limit: 400
+# limit: 600
 # The attack again, on programs built with the address and undefined-behaviour sanitizers.
 top=$(cd "$(dirname "$0")/../.." && pwd)
 export C_BIN=${GVM_BUILD:-$top/build}/san-address,undefined

@@ -15,6 +15,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "../../client/gvm_client.h"
 #include "../../common_include/giantvm_ioctl.h"
 #include "../guest/pattern.h"
 
@@ -103,6 +104,20 @@ static int run_fill(int argc, char **argv)
 	for (i = 0; i < r.pages; i++)
 		bad += check_page(&r, i, seed, generation[i]);
 	printf("kmem: %zu pages filled and read back, %zu wrong\n", r.pages, bad);
+	return bad != 0;
+}
+
+/* verify VM MIB SEED: what `fill ... 0` left. */
+static int run_verify(int argc, char **argv)
+{
+	size_t i, bad = 0;
+	struct ram r;
+
+	if (argc < 3 || map_vm(&r, argv[0], argv[1]))
+		return 1;
+	for (i = 0; i < r.pages; i++)
+		bad += check_page(&r, i, strtoull(argv[2], NULL, 10), 0);
+	printf("kmem: %zu pages read back, %zu wrong\n", r.pages, bad);
 	return bad != 0;
 }
 
@@ -300,12 +315,100 @@ static int run_limits(int argc, char **argv)
 	return 0;
 }
 
+#define SHARED_PAGES 4
+#define FLAG_PAGE    8
+#define DATA_PAGE    600 /* of another home */
+
+/* Atomic additions to the same words by both nodes, one of which is not this kernel's. */
+static void add_to_shared(unsigned char *base, unsigned int rounds)
+{
+	unsigned int i;
+
+	for (i = 0; i < rounds; i++)
+		__atomic_fetch_add((uint64_t *)(base + (size_t)(i % SHARED_PAGES) * PATTERN_PAGE), 1,
+				   __ATOMIC_SEQ_CST);
+}
+
+static uint64_t *word_at(unsigned char *base, size_t page)
+{
+	return (uint64_t *)(base + page * PATTERN_PAGE);
+}
+
+static void send_messages(unsigned char *base, unsigned int rounds)
+{
+	uint64_t i;
+
+	for (i = 1; i <= rounds; i++) {
+		__atomic_store_n(word_at(base, DATA_PAGE), 3 * i, __ATOMIC_RELEASE);
+		__atomic_store_n(word_at(base, FLAG_PAGE), i, __ATOMIC_RELEASE);
+		while (__atomic_load_n(word_at(base, FLAG_PAGE) + 1, __ATOMIC_ACQUIRE) < i)
+			usleep(100);
+	}
+}
+
+/* The data are never older than the flag that says they are there. */
+static unsigned int take_messages(unsigned char *base, unsigned int rounds)
+{
+	unsigned int stale = 0;
+	uint64_t i;
+
+	for (i = 1; i <= rounds; i++) {
+		while (__atomic_load_n(word_at(base, FLAG_PAGE), __ATOMIC_ACQUIRE) < i)
+			usleep(100);
+		stale += __atomic_load_n(word_at(base, DATA_PAGE), __ATOMIC_ACQUIRE) != 3 * i;
+		__atomic_store_n(word_at(base, FLAG_PAGE) + 1, i, __ATOMIC_RELEASE);
+	}
+	return stale;
+}
+
+static int user_mode_node(const char *socket, unsigned int rounds)
+{
+	struct gvm_client c;
+	unsigned int stale;
+
+	gvm_client_init(&c);
+	if (gvm_client_open(&c, socket, 0)) {
+		printf("kmem: %s\n", c.error);
+		fflush(stdout);
+		_exit(1);
+	}
+	add_to_shared(c.base, rounds);
+	stale = take_messages(c.base, rounds);
+	gvm_client_detach(&c);
+	_exit(stale != 0);
+}
+
+/* both VM MIB SOCKET ROUNDS: one node of Mode A and one of Mode B work on the same pages. */
+static int run_both(int argc, char **argv)
+{
+	unsigned int rounds, i;
+	uint64_t sum = 0;
+	struct ram r;
+	int status;
+
+	if (argc < 4 || map_vm(&r, argv[0], argv[1]))
+		return 1;
+	rounds = (unsigned int)atoi(argv[3]);
+	fflush(stdout);
+	if (!fork())
+		user_mode_node(argv[2], rounds);
+	add_to_shared(r.base, rounds);
+	send_messages(r.base, rounds);
+	wait(&status);
+	for (i = 0; i < SHARED_PAGES; i++)
+		sum += *word_at(r.base, i);
+	printf("kmem: %llu of %u additions, the other node ended with %x\n",
+	       (unsigned long long)sum, 2 * rounds, status);
+	return status || sum != 2 * rounds;
+}
+
 static const struct {
 	const char *name;
 	int (*run)(int argc, char **argv);
 } commands[] = {
 	{"fill", run_fill},	{"procs", run_procs},	{"churn", run_churn}, {"kills", run_kills},
-	{"sigbus", run_sigbus}, {"nomap", run_nomap}, {"limits", run_limits},
+	{"sigbus", run_sigbus}, {"nomap", run_nomap},	{"limits", run_limits},
+	{"verify", run_verify}, {"both", run_both},
 };
 
 int main(int argc, char **argv)
@@ -315,6 +418,6 @@ int main(int argc, char **argv)
 	for (i = 0; argc > 1 && i < sizeof(commands) / sizeof(commands[0]); i++)
 		if (!strcmp(commands[i].name, argv[1]))
 			return commands[i].run(argc - 2, argv + 2);
-	fprintf(stderr, "usage: kmem fill|procs|churn|kills|sigbus|nomap|limits VM ...\n");
+	fprintf(stderr, "usage: kmem fill|verify|procs|churn|kills|sigbus|both|nomap|limits VM ...\n");
 	return 2;
 }

@@ -37,7 +37,7 @@ boot() {
 	for name in gvm_module kmem kioctl klossy badpackets; do
 		adds+=(--add "$out/$name=/bin/$name")
 	done
-	for name in giantvm_gateway giantvm_slave; do
+	for name in giantvm_gateway giantvm_slave giantvm_master_user; do
 		adds+=(--add "$GVM_BUILD/$name=/bin/$name")
 	done
 	adds+=(--add "$2=/lib/giantvm.ko" --add "${SUITE:-$PWD/suite}=/bin/suite")
@@ -52,7 +52,7 @@ passed=0
 failed=0
 QEMU=${QEMU:-$(emulator)} || die "there is no QEMU"
 for series in "${all[@]}"; do
-	module=$("$GVM_TOP/deploy/kernel_build.sh" "$series") && make -s OUT="$out" ||
+	module=$("$GVM_TOP/deploy/kernel_build.sh" --test "$series") && make -s OUT="$out" ||
 		die "what the tests need does not build"
 	dir=$out/$series
 	mkdir -p "$dir"

@@ -688,7 +688,7 @@ inline update()
 			ack_clean(NONE)
 		:: else ->
 			if
-#ifdef UPDATE_BY_VERSION
+#ifdef MUTATE_UPDATE_VERSION
 			:: BEFORE(VER, ver[a]) -> skip
 #else
 			:: BEFORE(VER, granted[a]) -> skip

@@ -7,6 +7,10 @@
 	.set BOTH, 0x31000
 main:
 	movl $BOTH, %edi
+	lock incl 256(%rdi)		/* they begin together */
+0:	pause
+	cmpl $2, 256(%rdi)
+	jb 0b
 	movl $20000, %ecx
 1:	lock incq (%rdi)
 	decl %ecx
