@@ -227,7 +227,7 @@ static const char *what(int status)
 {
 	if (is_loss(status))
 		return "has lost it";
-	return status == -EIO ? "does not answer" : "cannot give it";
+	return status == -EIO || status == -EHOSTDOWN ? "does not answer" : "cannot give it";
 }
 
 void gvm_pages_error(void *ctx, u64 page, u32 node, int status)
@@ -244,8 +244,10 @@ void gvm_pages_error(void *ctx, u64 page, u32 node, int status)
 	if (transient)
 		return;
 	if (!old || is_transient(error_status(old)))
-		pr_err_ratelimited("giantvm: VM %u, page %llu: slave %u %s (error %d)\n", vm->id,
-				   (unsigned long long)page, node, what(status), -status);
+		pr_err_ratelimited("giantvm: VM %u, page %llu: %s %u %s (error %d)\n", vm->id,
+				   (unsigned long long)page,
+				   node < GVM_MAX_SLAVES ? "slave" : "node", node, what(status),
+				   -status);
 	gvm_waits_wake(vm, page, true, status);
 }
 

@@ -136,7 +136,8 @@ static void teardown(struct gvm_vm *vm, bool keep)
 {
 	gvm_waits_wake_all(vm, -ENODEV);
 	gvm_pages_unmap_all(vm);
-	if (keep && vm->homes_open)
+	/* Others go on with what was written here. */
+	if ((keep || vm->vm_flags & GVM_VM_JOIN) && vm->homes_open)
 		write_home(vm);
 	gvm_agent_detach(vm->node);
 	gvm_homes_close(vm, keep ? GVM_VM_KEEP : 0);

@@ -104,6 +104,13 @@ suite_model() {
 	make_suite model run 900
 }
 
+# Small guests of our own on /dev/kvm: not among the ordinary suites yet.
+suite_vcpu() {
+	need build test fuzz
+	build_programs
+	make_suite vcpu run 900
+}
+
 suite_litmus() {
 	need build test
 	build_programs
@@ -156,7 +163,7 @@ for name in "$@"; do
 	[[ " ${LATER[*]} " != *" $name "* ]] ||
 		die "the suite '$name' comes with a later release: there is nothing to run for it yet"
 	declare -F "suite_$name" >/dev/null ||
-		die "there is no suite '$name'; there are: ${ORDINARY[*]} slow (later: ${LATER[*]})"
+		die "there is no suite '$name'; there are: ${ORDINARY[*]} vcpu slow (later: ${LATER[*]})"
 done
 mkdir -p "$LOGS"
 for name in "${@:-${ORDINARY[@]}}"; do

@@ -361,10 +361,12 @@ static unsigned int take_messages(unsigned char *base, unsigned int rounds)
 	return stale;
 }
 
-static int user_mode_node(const char *socket, unsigned int rounds)
+/* It stays until the other has read everything. */
+static void user_mode_node(const char *socket, unsigned int rounds, int stay)
 {
 	struct gvm_client c;
 	unsigned int stale;
+	char byte;
 
 	gvm_client_init(&c);
 	if (gvm_client_open(&c, socket, 0)) {
@@ -374,6 +376,7 @@ static int user_mode_node(const char *socket, unsigned int rounds)
 	}
 	add_to_shared(c.base, rounds);
 	stale = take_messages(c.base, rounds);
+	stale += read(stay, &byte, 1) != 0;
 	gvm_client_detach(&c);
 	_exit(stale != 0);
 }
@@ -383,20 +386,23 @@ static int run_both(int argc, char **argv)
 {
 	unsigned int rounds, i;
 	uint64_t sum = 0;
+	int status, stay[2];
 	struct ram r;
-	int status;
 
-	if (argc < 4 || map_vm(&r, argv[0], argv[1]))
+	if (argc < 4 || map_vm(&r, argv[0], argv[1]) || pipe(stay))
 		return 1;
 	rounds = (unsigned int)atoi(argv[3]);
 	fflush(stdout);
-	if (!fork())
-		user_mode_node(argv[2], rounds);
+	if (!fork()) {
+		close(stay[1]);
+		user_mode_node(argv[2], rounds, stay[0]);
+	}
 	add_to_shared(r.base, rounds);
 	send_messages(r.base, rounds);
-	wait(&status);
 	for (i = 0; i < SHARED_PAGES; i++)
 		sum += *word_at(r.base, i);
+	close(stay[1]);
+	wait(&status);
 	printf("kmem: %llu of %u additions, the other node ended with %x\n",
 	       (unsigned long long)sum, 2 * rounds, status);
 	return status || sum != 2 * rounds;

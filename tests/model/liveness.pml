@@ -34,17 +34,13 @@ SCRATCH int old;
 
 inline put()
 {
+	p = AGENT_OF(msg);
+	q = (TO_HOME(msg) -> 0 : 2);
+	q = q + (q == 0 && len(up[p]) < ROOM || q == 2 && len(down[p]) < ROOM -> 1 : 0);
 	if
-	:: TO_HOME(msg) ->
-		if
-		:: up[AGENT_OF(msg)]??[eval(msg)] || full(up[AGENT_OF(msg)]) -> skip
-		:: else -> up[AGENT_OF(msg)]!msg
-		fi
-	:: else ->
-		if
-		:: down[AGENT_OF(msg)]??[eval(msg)] || full(down[AGENT_OF(msg)]) -> skip
-		:: else -> down[AGENT_OF(msg)]!msg
-		fi
+	:: q == 1 -> up[p]!msg
+	:: q == 3 -> down[p]!msg
+	:: q == 0 || q == 2 -> skip
 	fi;
 	skip
 }

@@ -77,6 +77,7 @@ byte waiter[WAITERS]; /* id << 5 | src << 3 | have << 2 | ask; 0: none */
 mtype st[AGENTS] = PAGE_NONE;
 byte ver[AGENTS];     /* version */
 byte granted[AGENTS]; /* the version of the grant it is held under */
+byte barred[AGENTS];  /* no grant up to this version will do; 0: any */
 byte bytes[AGENTS];
 byte wait[AGENTS]; /* AP_WAIT_READ, AP_WAIT_WRITE */
 byte id[AGENTS], id_mode[AGENTS], id_have[AGENTS];
@@ -474,7 +475,7 @@ inline forget()
 	printf("agent %d: drops the page\n", a);
 	st[a] = PAGE_NONE;
 	ver[a] = 0; granted[a] = 0; bytes[a] = 0; wait[a] = 0; id[a] = 0; sent[a] = 0; drop[a] = false;
-	id_mode[a] = 0; id_have[a] = 0; id_old[a] = 0
+	id_mode[a] = 0; id_have[a] = 0; id_old[a] = 0; barred[a] = 0
 }
 
 /* gvm_page_request: not while its newest bytes are on their way home. */
@@ -486,7 +487,7 @@ inline page_request()
 #endif
 	:: else ->
 		new_id();
-		ver[a] = (st[a] == PAGE_FILL -> 0 : ver[a]);
+		barred[a] = 0;
 		id_mode[a] = (wait[a] & WAIT_WRITE -> WRITE : READ);
 		id_have[a] = (st[a] == PAGE_UPGRADE -> 1 : 0);
 		send(REQUEST_MSG(a))
@@ -508,13 +509,16 @@ inline ack_grant(refused)
 }
 
 /*
- * The home is told that nothing is held. A grant that is no newer, whose
- * acknowledgement the home has stopped to wait for, must not be used after that.
+ * The home is told that nothing is held, or not to be written. A grant that is no
+ * newer, and whose acknowledgement the home has stopped to wait for, must not be
+ * used after that.
  */
 inline bar()
 {
 	if
-	:: st[a] == PAGE_FILL && id[a] && (ver[a] == 0 || BEFORE(ver[a], VER)) -> ver[a] = VER
+	:: (st[a] == PAGE_FILL || st[a] == PAGE_UPGRADE) && id[a] &&
+	   (barred[a] == 0 || BEFORE(barred[a], VER)) ->
+		barred[a] = VER
 	:: else
 	fi
 }
@@ -542,29 +546,29 @@ inline stray_grant()
 }
 
 /*
- * It lacks the bytes, or is barred (in PAGE_FILL ver is the version up to which
- * grants are), or the home may have taken back what it grants.
+ * It lacks the bytes, or is barred, or the home may have taken back what it
+ * grants. Who holds nothing says so, and who waits asks anew.
  */
 #ifdef MUTATE_LATE_GRANT
 #define BARRED false
 #else
-#define BARRED (ver[a] && !BEFORE(ver[a], VER))
+#define BARRED (barred[a] && !BEFORE(barred[a], VER))
 #endif
 #ifdef MUTATE_LEASE_OF_GRANT
 #define EXPIRED false
 #else
 #define EXPIRED (MODE == READ && id_old[a])
 #endif
-#define GRANT_IS_USELESS (st[a] == PAGE_FILL && (!(FLAG & 1) || BARRED) || EXPIRED)
+#define GRANT_IS_VOID (st[a] == PAGE_FILL && !(FLAG & 1) || BARRED || EXPIRED)
 
 inline fill_done()
 {
-	moot = GRANT_IS_USELESS;
-	id[a] = 0; id_mode[a] = 0; id_have[a] = 0; id_old[a] = 0;
+	moot = GRANT_IS_VOID;
+	id[a] = 0; id_mode[a] = 0; id_have[a] = 0; id_old[a] = 0; barred[a] = 0;
 	if
 	:: moot ->
 		if
-		:: st[a] == PAGE_FILL -> ver[a] = 0; ack_grant(1)
+		:: st[a] == PAGE_FILL -> ack_grant(1)
 		:: else
 		fi;
 		ask = 1
@@ -591,7 +595,7 @@ inline fill_done()
 
 inline fill_failed()
 {
-	id[a] = 0; id_mode[a] = 0; id_have[a] = 0; id_old[a] = 0;
+	id[a] = 0; id_mode[a] = 0; id_have[a] = 0; id_old[a] = 0; barred[a] = 0;
 	if
 	:: st[a] == PAGE_UPGRADE -> st[a] = PAGE_SHARED
 	:: else -> st[a] = PAGE_ERROR; ver[a] = 0
@@ -638,10 +642,10 @@ inline ack_clean(mode)
 
 inline copy_gone()
 {
-	bytes[a] = 0; granted[a] = 0;
+	bytes[a] = 0; granted[a] = 0; ver[a] = 0;
 	if
-	:: st[a] == PAGE_UPGRADE -> st[a] = PAGE_FILL; ver[a] = (id[a] -> VER : 0)
-	:: st[a] != PAGE_UPGRADE && wait[a] -> st[a] = PAGE_FILL; ver[a] = 0; ask = 1
+	:: st[a] == PAGE_UPGRADE -> st[a] = PAGE_FILL; bar()
+	:: st[a] != PAGE_UPGRADE && wait[a] -> st[a] = PAGE_FILL; ask = 1
 	:: else -> forget()
 	fi
 }
@@ -652,6 +656,7 @@ inline take_clean()
 	if
 	:: MODE == NONE -> copy_gone()
 	:: MODE != NONE && st[a] == PAGE_EXCLUSIVE -> st[a] = PAGE_SHARED
+	:: MODE != NONE && st[a] == PAGE_UPGRADE -> bar()
 	:: else
 	fi
 }

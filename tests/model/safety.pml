@@ -155,7 +155,8 @@ inline versions_in_use()
 	i = 0;
 	do
 	:: i < AGENTS ->
-		used = used | BIT(ver[i]) | BIT(granted[i]) | BIT(sent[i]) | BIT(r_ver[i]);
+		used = used | BIT(ver[i]) | BIT(granted[i]) | BIT(barred[i]) | BIT(sent[i]) |
+		       BIT(r_ver[i]);
 		i++
 	:: else -> break
 	od;
@@ -194,6 +195,7 @@ inline renumber()
 	:: i < AGENTS ->
 		ver[i] = renumbered[ver[i]];
 		granted[i] = renumbered[granted[i]];
+		barred[i] = renumbered[barred[i]];
 		sent[i] = renumbered[sent[i]];
 		r_ver[i] = renumbered[r_ver[i]];
 		i++
@@ -336,7 +338,7 @@ inline drop_dead()
 
 inline swap()
 {
-	SWAP(st); SWAP(ver); SWAP(granted); SWAP(bytes); SWAP(wait); SWAP(id); SWAP(id_mode);
+	SWAP(st); SWAP(ver); SWAP(granted); SWAP(barred); SWAP(bytes); SWAP(wait); SWAP(id); SWAP(id_mode);
 	SWAP(id_have); SWAP(id_old); SWAP(drop); SWAP(sent); SWAP(r_id); SWAP(r_ver); SWAP(r_bytes);
 	SWAP(r_mode); SWAP(r_handle); SWAP(u_handle);
 	used = (holders >> k) & 3;

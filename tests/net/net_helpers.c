@@ -211,6 +211,12 @@ u64 gateway_count(struct gateway_proc *g, const char *name)
 	return v;
 }
 
+struct held {
+	u8 data[65536];
+	size_t len, at;
+	struct sockaddr_in from;
+};
+
 void node_open(struct node *n, u32 id, u16 gateway_port)
 {
 	struct sockaddr_in a = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
@@ -218,6 +224,9 @@ void node_open(struct node *n, u32 id, u16 gateway_port)
 	int bytes = 4 << 20;
 
 	*n = (struct node){.id = id, .boot_id = 0x1000 + id};
+	n->held = calloc(1, sizeof(*n->held));
+	if (!n->held)
+		die("out of memory");
 	n->fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
 	setsockopt(n->fd, SOL_SOCKET, SO_RCVBUF, &bytes, sizeof(bytes));
 	if (bind(n->fd, (struct sockaddr *)&a, sizeof(a)) ||
@@ -230,6 +239,7 @@ void node_open(struct node *n, u32 id, u16 gateway_port)
 void node_close(struct node *n)
 {
 	close(n->fd);
+	free(n->held);
 }
 
 size_t node_build(struct node *n, u8 *buf, u32 dest, u16 type, u64 req_id, const void *body,
@@ -260,29 +270,20 @@ void node_send(struct node *n, u32 dest, u16 type, u64 req_id, const void *body,
 		node_send_raw(n, buf + off, min_t(size_t, seg, bytes - off));
 }
 
-/* The rest of the datagram that was received last, for each socket in turn. */
-static struct {
-	int fd;
-	u8 data[65536];
-	size_t len, at;
-	struct sockaddr_in from;
-} held = {.fd = -1};
-
 static bool receive(struct node *n, int ms)
 {
 	struct pollfd p = {.fd = n->fd, .events = POLLIN};
-	socklen_t alen = sizeof(held.from);
+	socklen_t alen = sizeof(n->held->from);
 	ssize_t len;
 
 	if (poll(&p, 1, ms) <= 0)
 		return false;
-	len = recvfrom(n->fd, held.data, sizeof(held.data), 0, (struct sockaddr *)&held.from,
-		       &alen);
+	len = recvfrom(n->fd, n->held->data, sizeof(n->held->data), 0,
+		       (struct sockaddr *)&n->held->from, &alen);
 	if (len < 0)
 		die("recvfrom: %m");
-	held.fd = n->fd;
-	held.len = len;
-	held.at = 0;
+	n->held->len = len;
+	n->held->at = 0;
 	return true;
 }
 
@@ -291,18 +292,16 @@ bool node_recv(struct node *n, struct message *m, int ms)
 	const u8 *part;
 	int used;
 
-	if (held.fd != n->fd && held.at < held.len)
-		die("a datagram for another node was not read to its end");
-	if (held.at == held.len && !receive(n, ms))
+	if (n->held->at == n->held->len && !receive(n, ms))
 		return false;
-	used = gvm_wire_next(&m->h, &part, held.data + held.at, held.len - held.at);
+	used = gvm_wire_next(&m->h, &part, n->held->data + n->held->at, n->held->len - n->held->at);
 	if (used <= 0)
 		die("node %u received what is not a message: %d", n->id, used);
 	memcpy(m->body, part, gvm_frag_length(&m->h));
-	m->from = held.from;
-	m->datagram_len = held.len;
-	m->datagram_at = held.at;
-	held.at += used;
+	m->from = n->held->from;
+	m->datagram_len = n->held->len;
+	m->datagram_at = n->held->at;
+	n->held->at += used;
 	return true;
 }
 

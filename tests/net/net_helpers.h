@@ -39,6 +39,7 @@ struct node {
 	u64 boot_id;
 	u64 lent_pages;
 	struct sockaddr_in addr, gateway;
+	struct held *held; /* the rest of the datagram that was received last */
 };
 
 /* One message that came in. */

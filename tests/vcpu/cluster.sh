@@ -44,14 +44,15 @@ site() {
 both() {
 	local first second
 
-	C_STDOUT[vcpu1]=$C_DIR/vcpu1.log
-	spawn vcpu1 timeout 120 "$out/vcpu_node" "$C_DIR/vm1.sock" "$1" load
+	spawn vcpu1 "$out/vcpu_node" "$C_DIR/vm1.sock" "$1" load
 	log_has vcpu1 '^loaded' 20
 	spawn vcpu2 timeout 120 "$out/vcpu_node" "$C_DIR/vm2.sock" "$1"
-	ended vcpu1 120
-	first=$C_STATUS
 	ended vcpu2 120
 	second=$C_STATUS
+	log_has vcpu1 'status' 20
+	kill "${C_PID[vcpu1]}"
+	ended vcpu1 20
+	first=$C_STATUS
 	grep -h status "$C_DIR/vcpu1.log" "$C_DIR/vcpu2.log"
 	verdict "$1 on two nodes at once" $((first | second))
 }

@@ -6,9 +6,11 @@
  *	vcpu_node SOCKET GUEST [load]
  *
  * With `load` it puts the guest there first and says so; others of the same VM start
- * when it has. Ends with the guest's status.
+ * when it has, and it stays until SIGTERM, since the VM ends with the node that opened
+ * it. Ends with the guest's status.
  */
 #include <err.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <time.h>
@@ -40,11 +42,16 @@ int main(int argc, char **argv)
 	static struct host h;
 	struct machine m = {.h = &h};
 	struct gvm_client c;
+	sigset_t term;
 	double start;
-	int status;
+	int status, sig;
 
 	if (argc < 3)
 		errx(2, "usage: vcpu_node SOCKET GUEST [load]");
+	sigemptyset(&term);
+	sigaddset(&term, SIGTERM);
+	if (argc > 3)
+		sigprocmask(SIG_BLOCK, &term, NULL);
 	setvbuf(stdout, NULL, _IOLBF, 0);
 	if (gvm_client_open(&c, argv[1], VM_SIZE) < 0)
 		errx(1, "%s", c.error);
@@ -63,6 +70,8 @@ int main(int argc, char **argv)
 	start = now();
 	status = machine_run(&m);
 	printf("%s: status %d after %.3f s\n", argv[2], status, now() - start);
+	if (argc > 3)
+		sigwait(&term, &sig);
 	host_close(&h);
 	gvm_client_detach(&c);
 	return status < 0 ? 255 : status;
