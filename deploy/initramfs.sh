@@ -32,7 +32,7 @@ module_files() {
 	local name
 
 	for name in "${modules[@]}"; do
-		sed -n "s|^\(\S*/$name\.ko\):|\1|p" "$MODULES/modules.dep"
+		sed -n "s|^\(\S*/$name\.ko\(\.xz\)\{0,1\}\):|\1|p" "$MODULES/modules.dep"
 	done | tr ' ' '\n' | sort -u | sed '/^$/d'
 }
 

@@ -54,8 +54,9 @@ mtype = { MEM_READ, MEM_WRITE, INV_ACK, GRANT_ACK, MEM_ACK, MEM_ACK_FAILED, MEM_
 #define CURRENT 1
 
 #ifdef SERIAL
-#define NEXT(v)	     (((v) + 1) & 15)
-#define BEFORE(a, b) ((((a) - (b)) & 15) >= 8)
+/* Of 1 to 15: 0 stands for no version. */
+#define NEXT(v)	     ((v) % 15 + 1)
+#define BEFORE(a, b) (((a) + 15 - (b)) % 15 > 7)
 #else
 #define NEXT(v)	     ((v) + 1)
 #define BEFORE(a, b) ((a) < (b))
