@@ -50,15 +50,15 @@ struct gvm_ioctl_gateway_info {
 struct gvm_ioctl_create {
 	__u32 version;
 	__u32 vm_id;
-	__u32 node_id;	/* 0: GVM_MAX_SLAVES + vm_id */
-	__u32 flags;	/* GVM_VMF_* */
-	__u64 ram_size; /* bytes, whole pages */
-	__u64 budget;	/* bytes of the local copies, whole pages */
-	__u32 bind_ip;	/* network byte order */
+	__u32 node_id;	 /* 0: GVM_MAX_SLAVES + vm_id */
+	__u32 flags;	 /* GVM_VMF_* */
+	__u64 ram_size;	 /* bytes, whole pages */
+	__u64 budget;	 /* bytes of the local copies, whole pages */
+	__u32 bind_ip;	 /* network byte order */
 	__u16 bind_port; /* network byte order; 0: any */
 	__u16 reserved;
-	__u32 uid; /* who may open it, beside root; GVM_UID_ANY: whoever may open the device */
-	__u32 prefetch;	    /* pages ahead at most */
+	__u32 uid;	/* who may open it, beside root; GVM_UID_ANY: whoever may open the device */
+	__u32 prefetch; /* pages ahead at most */
 	__u32 residence_us; /* least time a page stays once it was given */
 	__u32 ack_delay_us;
 };
@@ -77,11 +77,11 @@ struct gvm_ioctl_nodes {
 	__u32 vm_id;
 	__u32 from; /* the least id */
 	__u32 min;
-	__u32 wait_ms;	  /* at most 60000 */
-	__u32 count;	  /* room in records; how many there are */
-	__u64 records;	  /* struct gvm_ioctl_node *, in order of id */
-	__u32 accepted;	  /* answer: gateways that take the node */
-	__s32 refused;	  /* answer: 0, or why a gateway refuses the node */
+	__u32 wait_ms;	/* at most 60000 */
+	__u32 count;	/* room in records; how many there are */
+	__u64 records;	/* struct gvm_ioctl_node *, in order of id */
+	__u32 accepted; /* answer: gateways that take the node */
+	__s32 refused;	/* answer: 0, or why a gateway refuses the node */
 };
 
 struct gvm_ioctl_member {
@@ -104,7 +104,7 @@ struct gvm_ioctl_start {
 	__u32 reserved;
 };
 
-#define GVM_VM_FORCE 0x1 /* DESTROY: also if it is in use; its users get SIGBUS */
+#define GVM_VM_FORCE	  0x1 /* DESTROY: also if it is in use; its users get SIGBUS */
 #define GVM_VM_HOMES_KEEP 0x2 /* DESTROY: write every page home and have it kept there */
 
 /* OPEN returns a descriptor that can be mapped. */
@@ -124,14 +124,19 @@ enum gvm_vm_state {
 
 /* The counters of STAT in their order; every one only grows but for the last five. */
 #define GVM_KERNEL_COUNTERS(X)                                                                     \
-	X(faults) X(faults_fast) X(faults_nowait) X(faults_killed) X(sigbus) X(mapped)             \
-	X(mapped_ahead) X(unmap_calls) X(pages_protected) X(pages_dropped) X(buffer_failures)      \
-	X(rx_datagrams) X(rx_dropped) X(rx_control) X(rx_control_refused) X(tx_datagrams)          \
-	X(tx_packets) X(tx_congested) X(tx_dropped) X(tx_no_route) X(shrunk)                       \
-	X(faults_read) X(faults_write) X(upgrades) X(prefetches) X(pages_in) X(pages_in_zero)      \
-	X(writebacks) X(evictions) X(retransmits) X(rpc_failures) X(rx_bad) X(rx_version)          \
-	X(rx_stale_reply) X(rx_unexpected) X(rx_not_mine) X(invalidations_rx)                      \
-	X(resident_pages) X(budget_pages) X(users) X(gateways_accepted) X(members)
+	X(faults)                                                                                  \
+	X(faults_fast) X(faults_nowait) X(faults_killed) X(sigbus) X(mapped) X(mapped_ahead) X(    \
+		unmap_calls) X(pages_protected) X(pages_dropped) X(buffer_failures)                \
+		X(rx_datagrams) X(rx_dropped) X(rx_control) X(rx_control_refused) X(tx_datagrams)  \
+			X(tx_packets) X(tx_congested) X(tx_dropped) X(tx_no_route) X(shrunk) X(    \
+				faults_read) X(faults_write) X(upgrades) X(prefetches) X(pages_in) \
+				X(pages_in_zero) X(writebacks) X(evictions) X(retransmits)         \
+					X(rpc_failures) X(rx_bad) X(rx_version) X(rx_stale_reply)  \
+						X(rx_unexpected) X(rx_not_mine)                    \
+							X(invalidations_rx) X(resident_pages)      \
+								X(budget_pages) X(users)           \
+									X(gateways_accepted)       \
+										X(members)
 
 #define GVM_COUNTER_NAME(name) GVM_KC_##name,
 enum gvm_kernel_counter { GVM_KERNEL_COUNTERS(GVM_COUNTER_NAME) GVM_KC_COUNT };

@@ -53,8 +53,7 @@ static int set_gateways(int fd, const struct gvm_gateway_list *list)
 	for (; !ioctl(fd, IOCTL_GET_GATEWAY, &old); old.gw_id++) {
 		struct gvm_ioctl_gateway none = {.gw_id = old.gw_id};
 
-		if (!gvm_gateway_list_find(list, old.gw_id) &&
-		    ioctl(fd, IOCTL_SET_GATEWAY, &none))
+		if (!gvm_gateway_list_find(list, old.gw_id) && ioctl(fd, IOCTL_SET_GATEWAY, &none))
 			return -errno;
 	}
 	for (i = 0; i < list->count; i++) {
@@ -161,7 +160,7 @@ static const struct {
 	const char *name;
 	int (*run)(int fd, int argc, char **argv);
 } commands[] = {
-	{"load", run_load},	    {"gateways", run_gateways},	  {"status", run_status},
+	{"load", run_load},	   {"gateways", run_gateways},	{"status", run_status},
 	{"create", module_create}, {"destroy", module_destroy},
 };
 

@@ -24,8 +24,25 @@ struct wish {
 	const char *map, *join;
 };
 
-enum { O_RAM = 256, O_BUDGET, O_NODE, O_BIND, O_PORT, O_MIN, O_WAIT, O_STRIPE, O_PREFETCH, O_UID,
-       O_RESIDENCE, O_ACK_DELAY, O_DEFAULT, O_STAY, O_INSECURE, O_MAP, O_JOIN };
+enum {
+	O_RAM = 256,
+	O_BUDGET,
+	O_NODE,
+	O_BIND,
+	O_PORT,
+	O_MIN,
+	O_WAIT,
+	O_STRIPE,
+	O_PREFETCH,
+	O_UID,
+	O_RESIDENCE,
+	O_ACK_DELAY,
+	O_DEFAULT,
+	O_STAY,
+	O_INSECURE,
+	O_MAP,
+	O_JOIN
+};
 
 static const struct option options[] = {
 	{"ram", required_argument, NULL, O_RAM},

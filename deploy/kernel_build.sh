@@ -25,6 +25,7 @@ while [ $# -gt 0 ]; do
 	shift
 done
 [ ${#all[@]} -gt 0 ] || all=(5.10 6.1 6.12)
+need build
 
 # The packages of the headers for the image that is in the cache.
 header_packages() {

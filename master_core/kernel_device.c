@@ -148,8 +148,8 @@ static int start(void __user *arg)
 		return -ENOENT;
 	members = kvcalloc(s.nmembers, sizeof(*members), GFP_KERNEL);
 	err = members ? 0 : -ENOMEM;
-	if (!err && copy_from_user(members, u64_to_user_ptr(s.members),
-				   s.nmembers * sizeof(*members)))
+	if (!err &&
+	    copy_from_user(members, u64_to_user_ptr(s.members), s.nmembers * sizeof(*members)))
 		err = -EFAULT;
 	if (!err) {
 		err = gvm_vm_start(vm, &s, members);

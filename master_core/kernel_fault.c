@@ -9,8 +9,8 @@
 
 #include "kernel_internal.h"
 
-#define AHEAD	     15 /* neighbours that are held are mapped along */
-#define AGAIN_MS     2
+#define AHEAD	 15 /* neighbours that are held are mapped along */
+#define AGAIN_MS 2
 
 /* Where an access is; mm may be another process's (KVM, ptrace). */
 struct place {
@@ -36,7 +36,8 @@ static void wait_add(struct gvm_vm *vm, struct gvm_wait *w)
 	spin_unlock(&vm->wait_lock);
 }
 
-/* The access goes on, or gives up. Once nobody else has yet to map the page, it counts as mapped. */
+/* The access goes on, or gives up. Once nobody else has yet to map the page, it counts as mapped.
+ */
 static void wait_end(struct gvm_vm *vm, struct gvm_wait *w)
 {
 	struct gvm_wait *o;
@@ -45,8 +46,8 @@ static void wait_end(struct gvm_vm *vm, struct gvm_wait *w)
 	spin_lock(&vm->wait_lock);
 	hlist_del(&w->node);
 	last = w->status == 1;
-	hlist_for_each_entry(o, bucket(vm, w->page), node)
-		last = last && !(o->page == w->page && o->status == 1);
+	hlist_for_each_entry(o, bucket(vm, w->page), node) last =
+		last && !(o->page == w->page && o->status == 1);
 	spin_unlock(&vm->wait_lock);
 	if (!last)
 		return;
@@ -60,7 +61,8 @@ unsigned int gvm_waits_wake(struct gvm_vm *vm, u64 page, bool write, int status)
 	struct gvm_wait *w;
 
 	spin_lock(&vm->wait_lock);
-	hlist_for_each_entry(w, bucket(vm, page), node) {
+	hlist_for_each_entry(w, bucket(vm, page), node)
+	{
 		if (w->page != page || w->status || (w->write && !write))
 			continue;
 		WRITE_ONCE(w->status, status);
@@ -78,7 +80,8 @@ void gvm_waits_wake_all(struct gvm_vm *vm, int status)
 
 	spin_lock(&vm->wait_lock);
 	for (i = 0; i < GVM_WAIT_BUCKETS; i++) {
-		hlist_for_each_entry(w, &vm->waits[i], node) {
+		hlist_for_each_entry(w, &vm->waits[i], node)
+		{
 			if (w->status)
 				continue;
 			WRITE_ONCE(w->status, status);
@@ -192,8 +195,8 @@ static vm_fault_t insert(const struct place *at)
 
 	down_read(&at->vm->map_sem);
 	p = gvm_vm_running(at->vm)
-		    ? gvm_pages_held(at->vm, at->page,
-				     at->write ? GVM_PROT_WRITE : GVM_PROT_READ, &prot)
+		    ? gvm_pages_held(at->vm, at->page, at->write ? GVM_PROT_WRITE : GVM_PROT_READ,
+				     &prot)
 		    : NULL;
 	if (p) {
 		if (at->upgrade)

@@ -125,7 +125,8 @@ void gvm_register_work(struct work_struct *work)
 	struct sockaddr_in to;
 	u32 gw;
 
-	for (gw = gvm_gateway_next(0, &to); gw < GVM_MAX_GATEWAYS; gw = gvm_gateway_next(gw + 1, &to))
+	for (gw = gvm_gateway_next(0, &to); gw < GVM_MAX_GATEWAYS;
+	     gw = gvm_gateway_next(gw + 1, &to))
 		register_one(vm, gw);
 	gvm_net_flush(vm->net);
 	if (!test_bit(GVM_STOPPING, &vm->flags_now))
@@ -145,7 +146,8 @@ static void query_all(struct gvm_vm *vm)
 	struct sockaddr_in to;
 	u32 gw;
 
-	for (gw = gvm_gateway_next(0, &to); gw < GVM_MAX_GATEWAYS; gw = gvm_gateway_next(gw + 1, &to))
+	for (gw = gvm_gateway_next(0, &to); gw < GVM_MAX_GATEWAYS;
+	     gw = gvm_gateway_next(gw + 1, &to))
 		query(vm, gw, gw << GVM_ROUTING_SHIFT);
 	gvm_net_flush(vm->net);
 }
@@ -169,9 +171,9 @@ static void on_register_ack(struct gvm_vm *vm, u32 gw, const u8 *body, size_t le
 	vm->refused = b.status;
 	spin_unlock(&vm->roster_lock);
 	if (news && b.status)
-		pr_warn_ratelimited("giantvm: VM %u: gateway %u refuses client id %u: %s\n", vm->id, gw,
-				    vm->node_id,
-				    b.status == -EEXIST	 ? "another live node has this id"
+		pr_warn_ratelimited("giantvm: VM %u: gateway %u refuses client id %u: %s\n", vm->id,
+				    gw, vm->node_id,
+				    b.status == -EEXIST	  ? "another live node has this id"
 				    : b.status == -EPROTO ? "it is built with other slave bits"
 							  : "it does not serve this id");
 	wake_up_all(&vm->roster_wait);
@@ -243,7 +245,8 @@ static u32 copy_roster(struct gvm_vm *vm, u32 from, u32 room, struct gvm_ioctl_n
 	u32 n = 0, age;
 
 	mutex_lock(&vm->roster_mutex);
-	xa_for_each_start(&vm->roster, id, e, from) {
+	xa_for_each_start(&vm->roster, id, e, from)
+	{
 		age = e->record.age_ms + jiffies_to_msecs(jiffies - e->heard);
 		if (age > GVM_PEER_GONE_US / 1000 || !e->record.lent_pages)
 			continue;
@@ -286,7 +289,6 @@ void gvm_roster_free(struct gvm_vm *vm)
 	struct gvm_roster_node *e;
 	unsigned long id;
 
-	xa_for_each(&vm->roster, id, e)
-		kfree(e);
+	xa_for_each(&vm->roster, id, e) kfree(e);
 	xa_destroy(&vm->roster);
 }

@@ -99,7 +99,8 @@ static void calls_run(struct home_calls *c, u16 type)
 	spin_unlock(&c->wait.lock);
 }
 
-/* Only those that opened it; a home that did not answer gives up the rest when it is asked again. */
+/* Only those that opened it; a home that did not answer gives up the rest when it is asked again.
+ */
 static void undo_open(struct gvm_vm *vm, struct home_calls *c)
 {
 	u32 i, n = 0;
@@ -150,8 +151,8 @@ int gvm_homes_open(struct gvm_vm *vm, struct gvm_ioctl_start *s,
 		s->failed = c->call[i].target;
 	}
 	if (err) {
-		pr_warn("giantvm: VM %u cannot be opened: slave %u %s (error %d)\n", vm->id, s->failed,
-			open_error(err), -err);
+		pr_warn("giantvm: VM %u cannot be opened: slave %u %s (error %d)\n", vm->id,
+			s->failed, open_error(err), -err);
 		undo_open(vm, c);
 	}
 	vm->homes_open = !err;

@@ -70,10 +70,10 @@ struct gvm_gateway_state {
 };
 
 struct gvm_vm {
-	struct kref ref;	 /* files, the list, whoever works on it */
-	struct list_head list;	 /* gvm_vms_lock: also state, users, keep */
-	u32 users;		 /* open files */
-	u32 state;		 /* enum gvm_vm_state */
+	struct kref ref;       /* files, the list, whoever works on it */
+	struct list_head list; /* gvm_vms_lock: also state, users, keep */
+	u32 users;	       /* open files */
+	u32 state;	       /* enum gvm_vm_state */
 	u32 id, node_id, flags, epoch, vm_flags;
 	kuid_t uid;
 	bool uid_any;
@@ -107,9 +107,9 @@ struct gvm_vm {
 	/* Gateways and slaves. */
 	struct delayed_work register_work;
 	struct gvm_gateway_state *gateways; /* GVM_MAX_GATEWAYS */
-	spinlock_t roster_lock;	   /* gateways and what the roster's entries say */
-	struct mutex roster_mutex; /* the roster's entries come under it */
-	struct xarray roster; /* struct gvm_roster_node by id */
+	spinlock_t roster_lock;		    /* gateways and what the roster's entries say */
+	struct mutex roster_mutex;	    /* the roster's entries come under it */
+	struct xarray roster;		    /* struct gvm_roster_node by id */
 	u32 roster_count, accepted;
 	s32 refused;
 	wait_queue_head_t roster_wait;
@@ -123,7 +123,7 @@ struct gvm_vm {
 	atomic64_t latency[GVM_STAT_LATENCIES];
 };
 
-#define gvm_count(vm, name)	   atomic64_inc(&(vm)->counters[GVM_KC_##name])
+#define gvm_count(vm, name)	 atomic64_inc(&(vm)->counters[GVM_KC_##name])
 #define gvm_count_n(vm, name, n) atomic64_add((n), &(vm)->counters[GVM_KC_##name])
 
 static inline u64 gvm_now_us(void)
@@ -133,8 +133,8 @@ static inline u64 gvm_now_us(void)
 
 /* kernel_backend.c */
 extern const struct dsm_driver_ops gvm_kernel_ops; /* its ctx is a gvm_vm */
-extern struct workqueue_struct *gvm_wq;	     /* what comes in */
-extern struct workqueue_struct *gvm_slow_wq; /* closing, registration, retries */
+extern struct workqueue_struct *gvm_wq;		   /* what comes in */
+extern struct workqueue_struct *gvm_slow_wq;	   /* closing, registration, retries */
 extern struct kmem_cache *gvm_packets;
 extern unsigned int gvm_spin_us;
 

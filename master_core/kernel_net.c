@@ -201,7 +201,8 @@ static void send_group(struct gvm_net *net, struct list_head *list)
 	size_t len = 0;
 	int err;
 
-	list_for_each_entry_safe(p, next, list, list) {
+	list_for_each_entry_safe(p, next, list, list)
+	{
 		if (n && (first->len > first->seg || n == GATHER || !joins(first, p, len)))
 			break;
 		list_move_tail(&p->list, &group);
@@ -216,16 +217,14 @@ static void send_group(struct gvm_net *net, struct list_head *list)
 	gvm_count_n(net->vm, tx_packets, n);
 	if (err)
 		gvm_count_n(net->vm, tx_dropped, n);
-	list_for_each_entry_safe(p, next, &group, list)
-		gvm_packet_free(net->vm, p->data);
+	list_for_each_entry_safe(p, next, &group, list) gvm_packet_free(net->vm, p->data);
 }
 
 static void drop_all(struct gvm_net *net, struct list_head *list)
 {
 	struct gvm_packet *p, *next;
 
-	list_for_each_entry_safe(p, next, list, list)
-		gvm_packet_free(net->vm, p->data);
+	list_for_each_entry_safe(p, next, list, list) gvm_packet_free(net->vm, p->data);
 	INIT_LIST_HEAD(list);
 }
 
@@ -269,8 +268,7 @@ static void take_over(struct gvm_net *net, struct sock *sk)
 
 int gvm_net_create(struct gvm_vm *vm, __be32 ip, __be16 port)
 {
-	struct sockaddr_in addr = {
-		.sin_family = AF_INET, .sin_port = port, .sin_addr.s_addr = ip};
+	struct sockaddr_in addr = {.sin_family = AF_INET, .sin_port = port, .sin_addr.s_addr = ip};
 	struct gvm_net *net = kzalloc(sizeof(*net), GFP_KERNEL);
 	int err;
 

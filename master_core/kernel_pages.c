@@ -9,11 +9,11 @@
 
 #include "kernel_internal.h"
 
-#define STATUS_BITS	 12
-#define RECENT_MS	 1000 /* an access right after a failure fails at once */
-#define RETRY_MS	 200
-#define RETRY_SOON_MS	 5
-#define RETRY_BATCH	 256
+#define STATUS_BITS   12
+#define RECENT_MS     1000 /* an access right after a failure fails at once */
+#define RETRY_MS      200
+#define RETRY_SOON_MS 5
+#define RETRY_BATCH   256
 
 /* The tags of an xarray are 0, 1 and 3; with 2 an entry would be its own. */
 static void *entry_make(struct page *p, enum gvm_prot prot)
@@ -173,7 +173,8 @@ void gvm_pages_free(struct gvm_vm *vm)
 	void *entry;
 
 	gvm_pages_unmap_all(vm);
-	xa_for_each(&vm->pages, page, entry) {
+	xa_for_each(&vm->pages, page, entry)
+	{
 		xa_erase(&vm->pages, page);
 		put_page(entry_page(entry));
 		cond_resched();
@@ -259,7 +260,8 @@ void gvm_pages_retry(struct work_struct *work)
 	unsigned long page;
 	void *entry;
 
-	xa_for_each(&vm->errors, page, entry) {
+	xa_for_each(&vm->errors, page, entry)
+	{
 		if (test_bit(GVM_STOPPING, &vm->flags_now) || !gvm_vm_running(vm))
 			return;
 		if (is_loss(error_status(entry)))

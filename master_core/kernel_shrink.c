@@ -9,7 +9,7 @@
 #include "kernel_internal.h"
 
 #define GROW_AFTER_MS 10000
-#define LEAST_PART    8	 /* of the budget stays */
+#define LEAST_PART    8 /* of the budget stays */
 #define ROUNDS_MAX    2000
 #define ROUND_US      500
 

@@ -78,9 +78,8 @@ static void show_vm(struct seq_file *m, const struct gvm_ioctl_stat *s)
 	u32 i;
 
 	seq_printf(m, "vm %u\nnode %u\nstate %s%s\nram_size %llu\nbind %pI4:%u\n", s->vm_id,
-		   s->node_id, states[s->state & 3],
-		   s->flags & GVM_VMF_INSECURE ? " insecure" : "", s->ram_size, &s->bind_ip,
-		   ntohs((__force __be16)s->bind_port));
+		   s->node_id, states[s->state & 3], s->flags & GVM_VMF_INSECURE ? " insecure" : "",
+		   s->ram_size, &s->bind_ip, ntohs((__force __be16)s->bind_port));
 	for (i = 0; i < s->counters; i++)
 		seq_printf(m, "%s %llu\n", names[i], s->counter[i]);
 	for (i = 0; i < GVM_STAT_LATENCIES; i++)

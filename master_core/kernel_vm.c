@@ -13,7 +13,7 @@
 #define FLUSH_POLL_US	  500
 
 DEFINE_MUTEX(gvm_vms_lock);
-static LIST_HEAD(vms); /* in order of id */
+static LIST_HEAD(vms);	       /* in order of id */
 static struct vfsmount *mount; /* of the inodes whose mappings the VMs are */
 
 /* The list. */
@@ -22,9 +22,7 @@ static struct gvm_vm *find_from(u32 from)
 {
 	struct gvm_vm *vm;
 
-	list_for_each_entry(vm, &vms, list)
-		if (vm->id >= from)
-			return vm;
+	list_for_each_entry(vm, &vms, list) if (vm->id >= from) return vm;
 	return NULL;
 }
 
@@ -63,8 +61,7 @@ void gvm_vms_try_each(void (*fn)(struct gvm_vm *vm, void *arg), void *arg)
 
 	if (!mutex_trylock(&gvm_vms_lock))
 		return;
-	list_for_each_entry(vm, &vms, list)
-		fn(vm, arg);
+	list_for_each_entry(vm, &vms, list) fn(vm, arg);
 	mutex_unlock(&gvm_vms_lock);
 }
 
@@ -200,9 +197,7 @@ void gvm_vms_destroy_all(void)
 	struct gvm_vm *vm;
 
 	mutex_lock(&gvm_vms_lock);
-	list_for_each_entry(vm, &vms, list)
-		if (vm->state != GVM_STATE_DEAD)
-			kill_locked(vm, false);
+	list_for_each_entry(vm, &vms, list) if (vm->state != GVM_STATE_DEAD) kill_locked(vm, false);
 	mutex_unlock(&gvm_vms_lock);
 	flush_workqueue(gvm_slow_wq);
 }
@@ -218,9 +213,8 @@ static struct gvm_vm *find_default(void)
 {
 	struct gvm_vm *vm;
 
-	list_for_each_entry(vm, &vms, list)
-		if ((vm->flags & GVM_VMF_DEFAULT) && gvm_vm_running(vm))
-			return vm;
+	list_for_each_entry(vm, &vms, list) if ((vm->flags & GVM_VMF_DEFAULT) &&
+						gvm_vm_running(vm)) return vm;
 	return NULL;
 }
 

@@ -7,8 +7,8 @@
 set -uo pipefail
 . "$(dirname "$0")/../deploy/common.sh"
 
-ORDINARY=(unit model sim litmus net guest)
-LATER=(kernel)
+ORDINARY=(unit sim net guest)
+LATER=(model kernel)
 LOGS=$GVM_BUILD/test
 passed=0
 failed=0
@@ -99,10 +99,6 @@ suite_sim() {
 	make_suite sim run 600 SAN=address,undefined SEEDS=200
 }
 
-suite_model() {
-	need test model
-	make_suite model run 900
-}
 
 # Small guests of our own on /dev/kvm: not among the ordinary suites yet.
 suite_vcpu() {
@@ -153,7 +149,7 @@ suite_guest() {
 suite_slow() {
 	need build test fuzz
 	build_programs
-	for name in unit model fuzz sim litmus net; do
+	for name in unit fuzz sim litmus net; do
 		make_suite "$name" slow 7200
 	done
 	guest_scripts "$GVM_TOP"/tests/guest/slow-*.sh
@@ -163,7 +159,7 @@ for name in "$@"; do
 	[[ " ${LATER[*]} " != *" $name "* ]] ||
 		die "the suite '$name' comes with a later release: there is nothing to run for it yet"
 	declare -F "suite_$name" >/dev/null ||
-		die "there is no suite '$name'; there are: ${ORDINARY[*]} vcpu slow (later: ${LATER[*]})"
+		die "there is no suite '$name'; there are: ${ORDINARY[*]} litmus vcpu slow (later: ${LATER[*]})"
 done
 mkdir -p "$LOGS"
 for name in "${@:-${ORDINARY[@]}}"; do

@@ -144,8 +144,9 @@ static void noise(int fd, unsigned long count, uint64_t x)
 			memcpy(buf, &(uint32_t){GVM_IOCTL_VERSION}, 4);
 		x = pattern_next(x);
 		/* Not NODES, which may wait, and not SET_GATEWAY, which may be right. */
-		ioctl(fd, _IOC((x >> 8) & 3, 'G', (x & 1) ? 3 : 5 + (x >> 16) % 30,
-			       (x >> 24) % 2 ? 64 : (x >> 32) & 0x3fff),
+		ioctl(fd,
+		      _IOC((x >> 8) & 3, 'G', (x & 1) ? 3 : 5 + (x >> 16) % 30,
+			   (x >> 24) % 2 ? 64 : (x >> 32) & 0x3fff),
 		      buf);
 		ioctl(fd, i % 3 ? IOCTL_VM_START : IOCTL_VM_CREATE, buf);
 	}
@@ -183,7 +184,8 @@ int main(int argc, char **argv)
 	create_refused(fd);
 	others_refused(fd);
 	half_made(fd);
-	noise(fd, argc > 1 ? strtoul(argv[1], NULL, 10) : 2000, argc > 2 ? strtoull(argv[2], NULL, 10) : 1);
+	noise(fd, argc > 1 ? strtoul(argv[1], NULL, 10) : 2000,
+	      argc > 2 ? strtoull(argv[2], NULL, 10) : 1);
 	printf("kioctl: %u answers were wrong\n", wrong);
 	return wrong != 0;
 }

@@ -264,7 +264,8 @@ static int run_sigbus(int argc, char **argv)
 		else
 			errors++;
 		clock_gettime(CLOCK_MONOTONIC, &to);
-		took = (double)(to.tv_sec - from.tv_sec) + (double)(to.tv_nsec - from.tv_nsec) / 1e9;
+		took = (double)(to.tv_sec - from.tv_sec) +
+		       (double)(to.tv_nsec - from.tv_nsec) / 1e9;
 		longest = took > longest ? took : longest;
 	}
 	printf("kmem: %zu of %zu accesses got SIGBUS, the longest took %.1f s\n", errors,
@@ -325,8 +326,8 @@ static void add_to_shared(unsigned char *base, unsigned int rounds)
 	unsigned int i;
 
 	for (i = 0; i < rounds; i++)
-		__atomic_fetch_add((uint64_t *)(base + (size_t)(i % SHARED_PAGES) * PATTERN_PAGE), 1,
-				   __ATOMIC_SEQ_CST);
+		__atomic_fetch_add((uint64_t *)(base + (size_t)(i % SHARED_PAGES) * PATTERN_PAGE),
+				   1, __ATOMIC_SEQ_CST);
 }
 
 static uint64_t *word_at(unsigned char *base, size_t page)
@@ -412,9 +413,9 @@ static const struct {
 	const char *name;
 	int (*run)(int argc, char **argv);
 } commands[] = {
-	{"fill", run_fill},	{"procs", run_procs},	{"churn", run_churn}, {"kills", run_kills},
-	{"sigbus", run_sigbus}, {"nomap", run_nomap},	{"limits", run_limits},
-	{"verify", run_verify}, {"both", run_both},
+	{"fill", run_fill},	{"procs", run_procs},	{"churn", run_churn},
+	{"kills", run_kills},	{"sigbus", run_sigbus}, {"nomap", run_nomap},
+	{"limits", run_limits}, {"verify", run_verify}, {"both", run_both},
 };
 
 int main(int argc, char **argv)
@@ -424,6 +425,7 @@ int main(int argc, char **argv)
 	for (i = 0; argc > 1 && i < sizeof(commands) / sizeof(commands[0]); i++)
 		if (!strcmp(commands[i].name, argv[1]))
 			return commands[i].run(argc - 2, argv + 2);
-	fprintf(stderr, "usage: kmem fill|verify|procs|churn|kills|sigbus|both|nomap|limits VM ...\n");
+	fprintf(stderr,
+		"usage: kmem fill|verify|procs|churn|kills|sigbus|both|nomap|limits VM ...\n");
 	return 2;
 }

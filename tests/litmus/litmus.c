@@ -78,11 +78,14 @@ static void judge_round(struct litmus_run *r, uint64_t v)
 	r->overlapped += round_overlapped(r);
 }
 
-/* Bodies start a little apart, by another amount each round, so that they meet in every way. */
-static void jitter(struct litmus_thread *t, uint32_t *seed)
+/*
+ * Bodies start a little apart, by another amount each round and up to another
+ * bound from round to round, so that they meet in every way.
+ */
+static void jitter(uint32_t *seed, uint64_t round)
 {
 	*seed = *seed * 1664525 + 1013904223;
-	for (uint32_t n = (*seed >> 16) % t->run->jitter; n; n--)
+	for (uint32_t n = (*seed >> 16) % (2U << round % LITMUS_JITTER_BITS); n; n--)
 		__asm__ volatile("pause" ::: "memory");
 }
 
@@ -94,13 +97,16 @@ static void *thread_main(void *arg)
 
 	for (uint64_t i = 1; i <= t->run->rounds; i++) {
 		barrier_wait(&c->barrier);
-		jitter(t, &seed);
+		jitter(&seed, i);
 		t->start = now_ns();
 		t->run->test->body(t, 2 * i);
 		t->end = now_ns();
 		barrier_wait(&c->barrier);
-		if (t->index == 0)
+		/* By turns: whose node reads last begins the next round with a copy. */
+		if (t->index == i % t->run->test->threads) {
+			t->run->judge = t->index;
 			judge_round(t->run, 2 * i);
+		}
 	}
 	return NULL;
 }
@@ -108,7 +114,7 @@ static void *thread_main(void *arg)
 static bool run_test(const struct litmus_test *test, struct gvm_client *clients, unsigned int n,
 		     uint64_t rounds)
 {
-	struct crew c = {.run = {.test = test, .rounds = rounds, .jitter = 2000},
+	struct crew c = {.run = {.test = test, .rounds = rounds},
 			 .barrier = {.count = test->threads}};
 	pthread_t threads[LITMUS_MAX_THREADS];
 	uint64_t start;

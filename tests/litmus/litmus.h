@@ -14,6 +14,7 @@
 #include <stdint.h>
 
 #define LITMUS_MAX_THREADS 4
+#define LITMUS_JITTER_BITS 14 /* up to 2^14 pauses */
 #define LITMUS_VARS	   8
 
 struct litmus_run;
@@ -42,7 +43,7 @@ struct litmus_run {
 	const struct litmus_test *test;
 	struct litmus_thread threads[LITMUS_MAX_THREADS];
 	uint64_t rounds, forbidden, relaxed, overlapped;
-	uint32_t jitter;
+	unsigned int judge; /* the thread that judges this round */
 };
 
 /* Variable i lies on a page, a stripe and so a home of its own. */

@@ -138,7 +138,7 @@ static void two_w(struct litmus_thread *t, uint64_t v)
 
 static int two_w_judge(const struct litmus_run *r, uint64_t v)
 {
-	const struct litmus_thread *t = &r->threads[0];
+	const struct litmus_thread *t = &r->threads[r->judge];
 
 	return X(t) == v && Y(t) == v ? -1 : 0;
 }

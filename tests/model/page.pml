@@ -679,6 +679,12 @@ inline take_dirty()
 	fi
 }
 
+/*
+ * An older update is of an earlier grant. A read copy obeys any: while it is held
+ * the page may be granted to other readers more often than serial numbers last.
+ */
+#define OWNS (st[a] == PAGE_EXCLUSIVE || st[a] == PAGE_MODIFIED || st[a] == PAGE_WRITEBACK)
+
 inline update()
 {
 	if
@@ -695,9 +701,11 @@ inline update()
 		:: else ->
 			if
 #ifdef MUTATE_UPDATE_VERSION
-			:: BEFORE(VER, ver[a]) -> skip
-#else
+			:: OWNS && BEFORE(VER, ver[a]) -> skip
+#elif defined(MUTATE_OLD_READER)
 			:: BEFORE(VER, granted[a]) -> skip
+#else
+			:: OWNS && BEFORE(VER, granted[a]) -> skip
 #endif
 			:: else ->
 				if
